@@ -1,0 +1,1 @@
+"""Firstbox: finds, installs and takes stock of the machines of a private cloud."""

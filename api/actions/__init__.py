@@ -1,0 +1,1 @@
+"""The wire: the table of all actions, and the models above each handler."""

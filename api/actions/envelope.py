@@ -1,0 +1,72 @@
+"""What every request and every answer has in common, and what a handler is given."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Engine
+
+from api.auth.callers import Caller
+from api.domain.queueing import Queue
+from api.settings import Settings
+
+
+class ActionRequest(BaseModel):
+    """The common parameters. Unknown fields and values of another type are refused (1100)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    action: str | None = Field(None, description="The action's name; may be left out of its own URL.")
+    USER_ID: str | None = Field(None, max_length=64, description="User id, with PASSWORD.")
+    PASSWORD: str | None = Field(
+        None,
+        max_length=8192,
+        description="The password, encrypted for this server's public key (compact JWE).",
+    )
+
+
+class NodeRequest(ActionRequest):
+    """A request about nodes that have an operating system."""
+
+    request_type: Literal["Node"] | None = None
+
+
+class AnyRequest(ActionRequest):
+    """A request that serves several types, such as one about jobs."""
+
+    request_type: Literal["Node", "BMNode"] | None = None
+
+
+class UserRequest(ActionRequest):
+    """A request about users."""
+
+    request_type: Literal["User"] | None = None
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class ActionResponse(BaseModel):
+    """The common part of every answer; `ret_code` 0 means done."""
+
+    action: str
+    ret_code: int
+    message: str | None = Field(None, description="Only in a refusal: one sentence that says why.")
+    errors: list[FieldError] | None = Field(None, description="Only in a refusal: per field.")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler may use: the caller, and the means of this process."""
+
+    settings: Settings
+    engine: Engine
+    queue: Queue
+    caller: Caller
+
+
+Answer = dict[str, Any]

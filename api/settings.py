@@ -1,0 +1,128 @@
+"""Everything that can be set, in one class; each from `FIRSTBOX_<NAME>` or `$FIRSTBOX_HOME/firstbox.env`."""
+
+import os
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HostKeyPolicy = Literal["accept-new", "strict", "off"]
+
+
+class SshAccess(BaseModel):
+    """How one zone's nodes are reached over SSH; what is left out is the default zone's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: str | None = Field(None, description="Login name on the nodes.")
+    port: int | None = Field(None, ge=1, le=65535, description="TCP port of the SSH server.")
+    private_key: Path | None = Field(None, description="Private key file, readable by the worker.")
+    jump: str | None = Field(None, description="Jump host as `user@host:port`, or empty for none.")
+    known_hosts: HostKeyPolicy | None = Field(
+        None,
+        description="`accept-new` records a key at first contact, `strict` accepts recorded keys "
+        "only, `off` checks nothing.",
+    )
+
+
+class Settings(BaseSettings):
+    """The service's settings, read once at start; unsafe values are refused there."""
+
+    model_config = SettingsConfigDict(env_prefix="FIRSTBOX_", extra="ignore")
+
+    home: Path = Field(
+        Path("/var/lib/firstbox"),
+        description="Directory of database, keys, settings file and runs.",
+    )
+    database_url: str = Field(
+        "",
+        description="SQLAlchemy URL of the database; empty means SQLite at `$FIRSTBOX_HOME/firstbox.db`.",
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="TCP port the API listens on.")
+    max_body: int = Field(
+        1_000_000, ge=1_000, description="Largest request body in bytes; larger ones get HTTP 413."
+    )
+    max_nodes_per_call: int = Field(
+        10_000, ge=1, description="Most node ids in one request; more are refused with 2500."
+    )
+    credential_max_age: int = Field(
+        300, ge=10, le=3600, description="Seconds after which an encrypted PASSWORD is too old."
+    )
+    token_days: int = Field(90, ge=1, description="Days a new token lives unless told otherwise.")
+    allowed_networks: list[IPv4Network | IPv6Network] = Field(
+        default=[ip_network("0.0.0.0/0"), ip_network("::/0")],
+        description="Networks (JSON list of CIDRs) the service may talk to; others are refused.",
+    )
+    worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs one worker runs at a time.")
+    queue_poll: float = Field(
+        0.2, ge=0.05, le=10, description="Seconds between two looks of a worker into its queue."
+    )
+    max_attempts: int = Field(
+        3, ge=1, le=10, description="How often a job is started when its workers die under it."
+    )
+    zone: str = Field("default", description="Zone whose jobs this machine's worker runs.")
+    ssh_user: str = Field("root", description="Login name on the nodes.")
+    ssh_port: int = Field(22, ge=1, le=65535, description="TCP port of the nodes' SSH servers.")
+    ssh_private_key: Path | None = Field(
+        None, description="Private key for the nodes; default `$FIRSTBOX_HOME/keys/ssh_ed25519`."
+    )
+    ssh_jump: str = Field("", description="Jump host as `user@host:port`, or empty for none.")
+    ssh_known_hosts: HostKeyPolicy = Field(
+        "accept-new", description="What to do about host keys: `accept-new`, `strict` or `off`."
+    )
+    zones: dict[str, SshAccess] = Field(
+        default={},
+        description='SSH access by zone where it differs, as JSON: `{"z2": {"port": 2222}}`.',
+    )
+    reach_deadline: float = Field(
+        10, gt=0, le=600, description="Seconds a node has to answer on its SSH port."
+    )
+    probe_deadline: float = Field(
+        60, gt=0, le=3600, description="Seconds a node has to log us in and answer the probe."
+    )
+    probe_concurrency: int = Field(
+        32, ge=1, le=512, description="Nodes that are probed at the same time by one job."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _home_is_absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @cached_property
+    def database(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.home / 'firstbox.db'}"
+
+    @property
+    def keys(self) -> Path:
+        """Directory of private keys, mode 0700."""
+        return self.home / "keys"
+
+    def ssh_access(self, zone: str) -> SshAccess:
+        """How nodes of `zone` are reached: its own values over the default zone's."""
+        own = self.zones.get(zone, SshAccess())  # type: ignore[call-arg]  # pydantic defaults
+        return SshAccess(
+            user=own.user or self.ssh_user,
+            port=own.port or self.ssh_port,
+            private_key=own.private_key or self.ssh_private_key or self.keys / "ssh_ed25519",
+            jump=self.ssh_jump if own.jump is None else own.jump,
+            known_hosts=own.known_hosts or self.ssh_known_hosts,
+        )
+
+
+def load_settings() -> Settings:
+    """Settings of this process; the environment wins over `$FIRSTBOX_HOME/firstbox.env`."""
+    home = Path(os.environ.get("FIRSTBOX_HOME", Settings.model_fields["home"].default))
+    return Settings(_env_file=home.expanduser() / "firstbox.env")  # type: ignore[call-arg]

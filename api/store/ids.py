@@ -1,0 +1,14 @@
+"""Identifiers: a letter for the kind and eight characters nobody can guess."""
+
+import secrets
+import string
+
+_ALPHABET = string.digits + string.ascii_letters
+
+
+def new_id(kind: str) -> str:
+    """A fresh id such as `n-8AQZMLrm`; `kind` is `n`, `j`, `d`, `e` or `t`.
+
+    62^8 values: the primary key of the table is what makes it unique.
+    """
+    return f"{kind}-" + "".join(secrets.choice(_ALPHABET) for _ in range(8))

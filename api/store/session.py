@@ -1,0 +1,77 @@
+"""Connections and transactions, the same on SQLite and PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from api.errors import Busy
+
+
+def open_database(url: str, *, pool_size: int = 5) -> Engine:
+    """An engine for `url`; SQLite in WAL mode, every writer waiting its turn up to 30 s."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_size=pool_size, pool_pre_ping=True, pool_timeout=10)
+    engine = create_engine(url, pool_size=pool_size, connect_args={"timeout": 30})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    # None: the driver never begins by itself, so that `_begin_sqlite` decides.
+    dbapi_connection.isolation_level = None
+    dbapi_connection.execute("PRAGMA journal_mode=WAL")
+    dbapi_connection.execute("PRAGMA synchronous=NORMAL")
+    dbapi_connection.execute("PRAGMA foreign_keys=ON")
+    dbapi_connection.execute("PRAGMA busy_timeout=30000")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that starts reading and then writes fails at once when another wrote
+    # meanwhile; IMMEDIATE waits for its turn instead.
+    writes = connection.get_execution_options().get("writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: all of it or nothing. A database that is away raises Busy."""
+    with _translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection to read with; never waits for a writer."""
+    with _translated(), engine.connect() as connection:
+        yield connection.execution_options(writes=False)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Busy(
+            f"The database cannot be reached just now, try again later: {error.orig}"
+        ) from error
+
+
+def migrate(url: str) -> None:
+    """Bring the tables to this release's shape (Alembic); safe to repeat."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url
+    command.upgrade(config, "head")
+
+
+def check(engine: Engine) -> None:
+    """Raise Busy unless the database answers."""
+    with reading(engine) as connection:
+        connection.execute(text("SELECT 1"))
