@@ -1,0 +1,1 @@
+"""Tests against real hosts, a real database and the real runner."""
