@@ -4,6 +4,7 @@ Runs inside the keeper, whose mount namespace is its own: every mount made here 
 when the keeper and its machines are.
 """
 
+import ctypes
 import os
 import selectors
 import subprocess
@@ -128,6 +129,13 @@ def finish(boot: Boot, holder: subprocess.Popen[bytes]) -> Running:
     return Running(holder, init, os.pidfd_open(init))
 
 
+def adopt_orphans() -> None:
+    """Make this process the parent of machines whose holder is gone, so that it can wait."""
+    set_child_subreaper = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
+    if ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+
+
 def stop(machines: Iterable[Running]) -> None:
     """Stop machines and wait until every process, mount and namespace of theirs is gone."""
     machines = list(machines)
@@ -139,6 +147,7 @@ def stop(machines: Iterable[Running]) -> None:
             selector.register(machine.init_handle, selectors.EVENT_READ)
             if not selector.select(SECONDS_TO_STOP):
                 raise LabError(f"process {machine.init} does not end")
+        os.waitpid(machine.init, 0)
         os.close(machine.init_handle)
 
 

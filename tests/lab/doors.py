@@ -119,8 +119,8 @@ class Doors:
         connection.setblocking(True)
         server = subprocess.Popen(
             door.command,
-            stdin=connection,
-            stdout=connection,
+            stdin=connection.fileno(),
+            stdout=connection.fileno(),
             stderr=self._log,
             cwd="/",
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},

@@ -1,5 +1,6 @@
 """The owner's side of a lab: start the keeper process, ask it for things, end it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,6 +12,10 @@ from typing import Any
 from tests.lab.errors import LabError
 
 SECONDS_TO_LEAVE = 15
+LOG = "keeper.log"
+PLACE = "machines"
+PRIVATE_KEY = "id_ed25519"
+KNOWN_HOSTS = "known_hosts"
 NEEDED = ("unshare", "nsenter", "setpriv", "pivot_root", "mount", "ip", "ssh-keygen", "dropbear")
 
 
@@ -20,8 +25,8 @@ class Keeper:
     def __init__(self, directory: Path) -> None:
         _check_host()
         directory.mkdir(parents=True, exist_ok=True)
-        self.log = directory / "keeper.log"
-        place = (directory / "machines").absolute()
+        self.log = directory / LOG
+        place = (directory / PLACE).absolute()
         place.mkdir(exist_ok=True)
         # A session of its own, so that Ctrl-C in a terminal reaches the owner alone and the
         # keeper learns of the end the usual way. The mount namespace takes all mounts along.
@@ -34,7 +39,6 @@ class Keeper:
                 cwd=Path(__file__).parents[2],
                 start_new_session=True,
             )
-        self._place = place
 
     def ask(self, request: str, **details: Any) -> dict[str, Any]:
         """Send one request and return the answer."""
@@ -58,20 +62,25 @@ class Keeper:
         """End the keeper and wait until its machines are gone."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it left before us
             self._process.stdin.close()
-        except BrokenPipeError:  # it left before us
-            pass
         try:
             self._process.wait(timeout=SECONDS_TO_LEAVE)
         except subprocess.TimeoutExpired:
             self._process.kill()  # its machines are told by the kernel
             self._process.wait()
         self._process.stdout.close()
-        self._place.rmdir()
 
     def _end_of_log(self) -> str:
         return self.log.read_text(errors="replace")[-1000:].strip() or "its log is empty"
+
+
+def remove_files(directory: Path) -> None:
+    """Remove what a lab keeps in its directory, except its log."""
+    for name in (PRIVATE_KEY, f"{PRIVATE_KEY}.pub", KNOWN_HOSTS):
+        (directory / name).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        (directory / PLACE).rmdir()
 
 
 def _check_host() -> None:

@@ -14,9 +14,19 @@ import sys
 from pathlib import Path
 from typing import Any, cast
 
-from tests.lab.boot import Boot, Running, begin, finish, plug_cables_in, start_switch, stop
+from tests.lab.boot import (
+    Boot,
+    Running,
+    adopt_orphans,
+    begin,
+    finish,
+    plug_cables_in,
+    start_switch,
+    stop,
+)
 from tests.lab.doors import Door, Doors, Manner
 from tests.lab.errors import LabError
+from tests.lab.keeper import remove_files
 
 # What a session in a machine may not do, root or not, because the kernel is the host's.
 FORBIDDEN = "-sys_module,-sys_rawio,-sys_time,-sys_boot,-mknod"
@@ -27,7 +37,7 @@ SERVERS = {
 }
 
 
-class Keeper:
+class Lab:
     """Machines by name, and the doors that lead to them."""
 
     def __init__(self, place: Path) -> None:
@@ -97,23 +107,23 @@ def _serving(pid: str, hostname: str, server: list[str]) -> list[str]:
 
 
 async def _keep(place: Path) -> None:
-    keeper = Keeper(place)
+    lab = Lab(place)
     orders = asyncio.StreamReader(limit=64 * 1024 * 1024)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
     )
     try:
         while line := await orders.readline():
-            print(json.dumps(_answer(keeper, line)), flush=True)
+            print(json.dumps(_answer(lab, line)), flush=True)
     except BrokenPipeError:  # nobody is left to answer to
         pass
     finally:
-        keeper.end()
+        lab.end()
 
 
-def _answer(keeper: Keeper, line: bytes) -> dict[str, Any]:
+def _answer(lab: Lab, line: bytes) -> dict[str, Any]:
     try:
-        return keeper.answer(cast("dict[str, Any]", json.loads(line)))
+        return lab.answer(cast("dict[str, Any]", json.loads(line)))
     except (LabError, OSError, subprocess.SubprocessError) as error:
         return {"error": str(error)}
 
@@ -129,7 +139,13 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.chdir(place)
-    asyncio.run(_keep(place))
+    adopt_orphans()
+    try:
+        asyncio.run(_keep(place))
+    finally:
+        os.chdir("/")
+        subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=30)
+        remove_files(place.parent)  # the owner may have been killed and cannot
 
 
 if __name__ == "__main__":

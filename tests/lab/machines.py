@@ -8,12 +8,13 @@ with Machines(directory, [Machine("r01n01", "127.0.20.1")]) as machines:
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.lab.boot import Boot
-from tests.lab.keeper import Keeper
+from tests.lab.keeper import KNOWN_HOSTS, PRIVATE_KEY, Keeper, remove_files
 from tests.lab.keys import known_hosts_line, make_dropbear_key, make_key
 from tests.lab.network import Interface, Nic, ip_lines, switch_lines
 from tests.lab.roots import RootKind, find_or_build
@@ -81,12 +82,12 @@ class Machines:
     @property
     def private_key(self) -> Path:
         """The key that every machine lets in."""
-        return self.directory / "id_ed25519"
+        return self.directory / PRIVATE_KEY
 
     @property
     def known_hosts(self) -> Path:
         """The host keys that the machines had when they were started."""
-        return self.directory / "known_hosts"
+        return self.directory / KNOWN_HOSTS
 
     @property
     def ssh_options(self) -> list[str]:
@@ -174,6 +175,8 @@ class Machines:
 
     def _furnish(self, name: str) -> str:
         self._admit(name, options="")
+        if self._machines[name].root != "busybox":
+            self._write(name, "etc/machine-id", sha256(name.encode()).hexdigest()[:32] + "\n")
         key = self.change_host_key(name)
         addresses = self._machines[name].addresses
         return "".join(known_hosts_line(address, self.port, key) for address in addresses)
@@ -209,5 +212,4 @@ class Machines:
 
     def _leave(self) -> None:
         self._keeper.close()
-        for path in (self.private_key, self.private_key.with_suffix(".pub"), self.known_hosts):
-            path.unlink(missing_ok=True)
+        remove_files(self.directory)
