@@ -14,6 +14,7 @@ import pytest
 
 from tests.lab import Bond, Bridge, LabError, Machine, Machines, Nic, SshFarm, Vlan, kernel_has
 from tests.lab.network import Interface
+from tests.lab.roots import find_or_build
 
 pytestmark = [
     pytest.mark.lab,
@@ -265,13 +266,10 @@ def test_mended_machine_is_as_before(machines: Machines, name: str) -> None:
 
 
 def test_machine_starts_in_half_a_second(tmp_path: Path) -> None:
-    lab = Machines(tmp_path, [Machine("quick", "127.0.29.20")], PORT)
+    find_or_build("debian")
 
-    began = time.monotonic()
-    with lab:
-        seconds = time.monotonic() - began
-
-    assert seconds < 0.5 * 3  # other tests may run on the same cores
+    # Other tests may run on the same cores, so the best of three counts.
+    assert min(seconds_to_start(tmp_path / str(attempt)) for attempt in range(3)) < 0.5
 
 
 def test_machine_that_cannot_start_is_named(tmp_path: Path) -> None:
@@ -351,6 +349,12 @@ def test_command_line_starts_and_stops_a_rack(tmp_path: Path) -> None:
         assert lab_command("down", "--dir", str(directory)).returncode == 0
     assert traces(directory) == []
     assert not directory.exists()
+
+
+def seconds_to_start(directory: Path) -> float:
+    began = time.monotonic()
+    with Machines(directory, [Machine("quick", "127.0.29.20")], PORT):
+        return time.monotonic() - began
 
 
 def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:

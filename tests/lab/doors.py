@@ -78,7 +78,8 @@ class Doors:
 
     def wait_for_sessions(self) -> None:
         """Wait for what served the connections, once the machines are stopped."""
-        for _, connection, server in self._sessions.values():
+        while self._sessions:
+            _, (_, connection, server) = self._sessions.popitem()
             server.wait(timeout=10)
             connection.close()
 

@@ -22,7 +22,7 @@ from tests.lab.errors import LabError
 RootKind = Literal["debian-python", "debian", "busybox"]
 KINDS: tuple[RootKind, ...] = get_args(RootKind)
 
-PACKAGES = ("openssh-server", "iproute2", "util-linux", "python3")
+PACKAGES = ("apt", "openssh-server", "iproute2", "util-linux", "python3")
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 SECONDS_TO_BUILD = 900
 
