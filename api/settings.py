@@ -41,6 +41,10 @@ class Settings(BaseSettings):
         "",
         description="SQLAlchemy URL of the database; empty means SQLite at `$FIRSTBOX_HOME/firstbox.db`.",
     )
+    content: Path = Field(
+        Path(__file__).parents[1],
+        description="Directory of playbooks, roles, inventory_plugins and ansible.cfg.",
+    )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="TCP port the API listens on.")
     max_body: int = Field(
@@ -59,7 +63,7 @@ class Settings(BaseSettings):
     )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs one worker runs at a time.")
     queue_poll: float = Field(
-        0.2, ge=0.05, le=10, description="Seconds between two looks of a worker into its queue."
+        0.5, ge=0.05, le=10, description="Seconds between two looks of a worker into its queue."
     )
     max_attempts: int = Field(
         3, ge=1, le=10, description="How often a job is started when its workers die under it."

@@ -1,1 +1,55 @@
 """The wire: the table of all actions, and the models above each handler."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from api.actions import job, node, user
+from api.actions.envelope import ActionRequest, ActionResponse, Answer
+from api.states import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action: its models, what does it, and the least role that may ask for it."""
+
+    request: type[ActionRequest]
+    response: type[ActionResponse]
+    handler: Callable[[Any, Any], Answer]
+    role: Role
+
+    @property
+    def name(self) -> str:
+        """The action's name on the wire, as its request model is called."""
+        return self.request.__name__.removesuffix("Request")
+
+
+_TABLE = (
+    Action(node.DescribeNodesRequest, node.DescribeNodesResponse, node.describe_nodes, Role.VIEWER),
+    Action(node.AddNodesRequest, node.AddNodesResponse, node.add_nodes, Role.OPERATOR),
+    Action(node.DeleteNodesRequest, node.DeleteNodesResponse, node.delete_nodes, Role.OPERATOR),
+    Action(node.CollectNodesRequest, node.CollectNodesResponse, node.collect_nodes, Role.OPERATOR),
+    Action(
+        node.ModifyNodeAttributesRequest,
+        node.ModifyNodeAttributesResponse,
+        node.modify_node_attributes,
+        Role.OPERATOR,
+    ),
+    Action(job.GetStatusRequest, job.GetStatusResponse, job.get_status, Role.VIEWER),
+    Action(job.GetLogRequest, job.GetLogResponse, job.get_log, Role.VIEWER),
+    Action(job.DescribeJobsRequest, job.DescribeJobsResponse, job.describe_jobs, Role.VIEWER),
+    Action(job.CancelJobRequest, job.CancelJobResponse, job.cancel_job, Role.OPERATOR),
+    Action(job.RetryJobRequest, job.RetryJobResponse, job.retry_job, Role.OPERATOR),
+    Action(user.DescribeUsersRequest, user.DescribeUsersResponse, user.describe_users, Role.ADMIN),
+    Action(user.CreateUserRequest, user.CreateUserResponse, user.create_user, Role.ADMIN),
+    # A user may change the own password; the handler refuses the rest to others than admins.
+    Action(
+        user.ModifyUserAttributesRequest,
+        user.ModifyUserAttributesResponse,
+        user.modify_user_attributes,
+        Role.VIEWER,
+    ),
+    Action(user.DeleteUsersRequest, user.DeleteUsersResponse, user.delete_users, Role.ADMIN),
+)
+
+ACTIONS: dict[str, Action] = {action.name: action for action in _TABLE}

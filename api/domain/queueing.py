@@ -11,8 +11,5 @@ class Queue(Protocol):
     def enqueue(self, connection: Connection, job_id: str, attempt: int, zone_id: str) -> None:
         """Put attempt `attempt` of a job in the zone's queue, in the caller's transaction."""
 
-    def withdraw(self, job_id: str, attempt: int) -> None:
-        """Take a job that nobody claimed out of the queue; a claimed one is left alone."""
-
     def check(self) -> None:
         """Raise Busy unless jobs can be enqueued now."""

@@ -1,0 +1,1 @@
+"""Jobs at work: the queue, the worker, and the runs it starts."""

@@ -42,19 +42,20 @@ def _begin_sqlite(connection: Connection) -> None:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: all of it or nothing. A database that is away raises Busy."""
-    with _translated(), engine.begin() as connection:
+    with translated(), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection to read with; never waits for a writer."""
-    with _translated(), engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         yield connection.execution_options(writes=False)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """A database that is away raises Busy, whatever the driver calls it."""
     try:
         yield
     except (OperationalError, InterfaceError) as error:

@@ -1,8 +1,7 @@
 """first tables."""
 
-from alembic import op
 import sqlalchemy as sa
-import sqlmodel
+from alembic import op
 
 revision = "0001"
 down_revision = None
@@ -13,11 +12,11 @@ def upgrade() -> None:
         "audit",
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("time", sa.Float(), nullable=False),
-        sa.Column("user_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("address", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("action", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
         sa.Column("ret_code", sa.Integer(), nullable=False),
-        sa.Column("text", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("number"),
     )
     with op.batch_alter_table("audit", schema=None) as batch_op:
@@ -25,21 +24,21 @@ def upgrade() -> None:
 
     op.create_table(
         "job",
-        sa.Column("job_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("action", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("zone_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("user_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("command", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("retry_of", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
-        sa.Column("pre_status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
-        sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("message", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("zone_id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("command", sa.String(), nullable=False),
+        sa.Column("retry_of", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("pre_status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
         sa.Column("create_time", sa.Float(), nullable=False),
         sa.Column("start_time", sa.Float(), nullable=True),
         sa.Column("finish_time", sa.Float(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("worker", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("worker", sa.String(), nullable=True),
         sa.Column("lease_until", sa.Float(), nullable=True),
         sa.Column("enqueue_time", sa.Float(), nullable=False),
         sa.Column("cancel", sa.Boolean(), nullable=False),
@@ -53,19 +52,19 @@ def upgrade() -> None:
 
     op.create_table(
         "node",
-        sa.Column("node_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("address", sqlmodel.sql.sqltypes.AutoString(length=45), nullable=True),
-        sa.Column("zone_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
-        sa.Column("pre_status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
-        sa.Column("hostname", sqlmodel.sql.sqltypes.AutoString(length=253), nullable=False),
-        sa.Column("description", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("role", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("node_id", sa.String(), nullable=False),
+        sa.Column("address", sa.String(length=45), nullable=True),
+        sa.Column("zone_id", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("pre_status", sa.String(length=16), nullable=False),
+        sa.Column("hostname", sa.String(length=253), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
         sa.Column("sub_roles", sa.JSON(), nullable=False),
-        sa.Column("product_type", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("product_name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("serial_number", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("host_key", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("product_type", sa.String(), nullable=False),
+        sa.Column("product_name", sa.String(), nullable=False),
+        sa.Column("serial_number", sa.String(), nullable=False),
+        sa.Column("host_key", sa.String(), nullable=False),
         sa.Column("hardware", sa.Text(), nullable=False),
         sa.Column("create_time", sa.Float(), nullable=False),
         sa.Column("update_time", sa.Float(), nullable=False),
@@ -81,35 +80,35 @@ def upgrade() -> None:
 
     op.create_table(
         "user_account",
-        sa.Column("user_id", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
-        sa.Column("role", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
-        sa.Column("password_hash", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("description", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("password_hash", sa.String(), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
         sa.Column("create_time", sa.Float(), nullable=False),
         sa.Column("update_time", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("user_id"),
     )
     op.create_table(
         "disk",
-        sa.Column("disk_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("node_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("hardware_key", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("disk_id", sa.String(), nullable=False),
+        sa.Column("node_id", sa.String(), nullable=False),
+        sa.Column("hardware_key", sa.String(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("type", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("type", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["node_id"], ["node.node_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("disk_id"),
         sa.UniqueConstraint("node_id", "hardware_key"),
     )
     op.create_table(
         "job_node",
-        sa.Column("job_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("node_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.Column("node_id", sa.String(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
-        sa.Column("status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("step_index", sa.Integer(), nullable=False),
-        sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("message", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("node_status", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.Column("node_status", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["job.job_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "node_id"),
     )
@@ -124,44 +123,44 @@ def upgrade() -> None:
 
     op.create_table(
         "job_step",
-        sa.Column("job_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("step_index", sa.Integer(), nullable=False),
-        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("start_time", sa.Float(), nullable=True),
         sa.Column("finish_time", sa.Float(), nullable=True),
         sa.Column("deadline", sa.Float(), nullable=True),
-        sa.Column("error", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("error", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["job.job_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "step_index"),
     )
     op.create_table(
         "log_line",
-        sa.Column("job_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("time", sa.Float(), nullable=False),
-        sa.Column("job_status", sqlmodel.sql.sqltypes.AutoString(length=16), nullable=False),
-        sa.Column("node_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("job_status", sa.String(length=16), nullable=False),
+        sa.Column("node_id", sa.String(), nullable=False),
         sa.Column("is_failure", sa.Boolean(), nullable=False),
-        sa.Column("text", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["job.job_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "number"),
     )
     op.create_table(
         "network",
-        sa.Column("network_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("node_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("network_id", sa.String(), nullable=False),
+        sa.Column("node_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["node_id"], ["node.node_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("network_id"),
         sa.UniqueConstraint("node_id", "name"),
     )
     op.create_table(
         "token",
-        sa.Column("token_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("user_id", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
-        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("sha256", sqlmodel.sql.sqltypes.AutoString(length=64), nullable=False),
+        sa.Column("token_id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("create_time", sa.Float(), nullable=False),
         sa.Column("expire_time", sa.Float(), nullable=False),
         sa.Column("revoke_time", sa.Float(), nullable=True),
@@ -171,4 +170,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("token", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_token_user_id"), ["user_id"], unique=False)
-

@@ -1,0 +1,123 @@
+"""From a request's body to its answer, the same for every action; knows no HTTP."""
+
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import Engine
+
+from api.actions import ACTIONS, Action
+from api.actions.envelope import ActionRequest, Context
+from api.auth.callers import Callers
+from api.auth.roles import require
+from api.domain.queueing import Queue
+from api.errors import FirstboxError, Malformed, OurFault
+from api.settings import Settings
+
+logger = logging.getLogger("firstbox.api")
+
+_SECRET_FIELDS = frozenset({"PASSWORD", "password", "ipmi_password"})
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What this process answers with."""
+
+    settings: Settings
+    engine: Engine
+    queue: Queue
+    callers: Callers
+
+
+def read_body(body: bytes) -> dict[str, Any]:
+    """The request's JSON object. Raises Malformed."""
+    try:
+        read = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"The request body is not JSON: {error}") from None
+    if not isinstance(read, dict):
+        raise Malformed("The request body is JSON, but not an object.")
+    return read
+
+
+def find_action(body: dict[str, Any], name: str | None) -> str:
+    """The action's name: from the URL, else from the body; both must agree. Raises Malformed."""
+    given = body.get("action", name)
+    if not isinstance(given, str) or not given:
+        raise Malformed.field("action", "is missing: it names what to do")
+    if name is not None and given != name:
+        raise Malformed.field("action", f"is {given[:64]!r}, but the address says {name}")
+    return given
+
+
+def answer(
+    means: Means, name: str, body: dict[str, Any], authorization: str | None, address: str
+) -> dict[str, Any]:
+    """Do what the request asks for; every failure is an answer too."""
+    try:
+        return {
+            "action": f"{name}Response",
+            "ret_code": 0,
+            **_do(means, name, body, authorization, address),
+        }
+    except FirstboxError as error:
+        return refusal(name, error)
+    except Exception:
+        number = secrets.token_hex(4)
+        logger.exception("fault %s in %s", number, name)
+        message = f"A fault of the service; its log has it under {number}."
+        return refusal(name, OurFault(message))
+
+
+def refusal(name: str, error: FirstboxError) -> dict[str, Any]:
+    """The envelope of a refusal."""
+    return {
+        "action": f"{name}Response",
+        "ret_code": error.ret_code,
+        "message": error.message,
+        "errors": error.errors,
+    }
+
+
+def _do(
+    means: Means, name: str, body: dict[str, Any], authorization: str | None, address: str
+) -> dict[str, Any]:
+    action = ACTIONS.get(name)
+    if action is None:
+        raise Malformed.field("action", f"there is no action {name[:64]!r}")
+    caller = means.callers.identify(
+        _text(body, "USER_ID"), _text(body, "PASSWORD"), authorization, address
+    )
+    require(caller, action.role)
+    request = _read(action, body)
+    context = Context(means.settings, means.engine, means.queue, caller, means.callers)
+    return action.handler(context, request)
+
+
+def _text(body: dict[str, Any], field: str) -> str | None:
+    value = body.get(field)
+    if value is not None and not isinstance(value, str):
+        raise Malformed.field(field, "is not a text")
+    return value
+
+
+def _read(action: Action, body: dict[str, Any]) -> ActionRequest:
+    try:
+        return action.request.model_validate(body)
+    except ValidationError as error:
+        errors = [_field_error(detail) for detail in error.errors(include_url=False)[:100]]
+        first = errors[0]
+        raise Malformed(f"{first['field']}: {first['message']}", errors) from None
+
+
+def _field_error(detail: Any) -> dict[str, str]:
+    field = ".".join(str(part) for part in detail["loc"]) or "request"
+    if detail["type"] == "extra_forbidden":
+        return {"field": field, "message": "this action has no such parameter"}
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] != "missing" and detail["loc"] and field not in _SECRET_FIELDS:
+        message += f", not {str(detail['input'])[:64]!r}"
+    return {"field": field, "message": message[:1].lower() + message[1:]}

@@ -1,0 +1,244 @@
+"""Actions on nodes that have an operating system."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from api.actions.envelope import ActionResponse, Answer, Context, NodeRequest
+from api.domain import jobs, nodes
+from api.domain.addresses import addresses_between
+from api.errors import Malformed, OverLimit
+from api.store.nodes import find_nodes, matches
+from api.store.session import reading, writing
+
+NodeId = Annotated[str, StringConstraints(pattern=r"^n-[0-9A-Za-z]{8}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$")]
+NameOrEmpty = Annotated[str, StringConstraints(pattern=r"^([0-9A-Za-z][0-9A-Za-z._-]{0,62})?$")]
+Hostname = Annotated[
+    str,
+    StringConstraints(
+        max_length=253,
+        pattern=r"^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
+        r"(\.[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*$",
+    ),
+]
+FreeText = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+SortKey = Literal[
+    "node_id", "hostname", "address", "status", "zone_id", "role", "create_time", "update_time"
+]
+
+
+class PagedRequest(NodeRequest):
+    """Paging of lists; without `limit` everything is returned."""
+
+    limit: int | None = Field(None, ge=1, le=100_000, description="Most entries in the answer.")
+    offset: int = Field(0, ge=0, description="Entries to pass over.")
+    reverse: bool = Field(False, description="Sort downwards.")
+    search_word: str | None = Field(None, max_length=128, description="Part of a name or address.")
+
+
+class DescribeNodesRequest(PagedRequest):
+    """Which nodes to show; the filters combine with AND."""
+
+    node_ids: list[str] | None = None
+    product_type: str | None = None
+    product_name: str | None = None
+    role: str | None = None
+    sub_roles: list[str] | None = Field(None, description="The node has all of these.")
+    status: str | None = None
+    pre_status: str | None = None
+    zone_id: str | None = None
+    sort_key: SortKey = "create_time"
+    fields: list[str] | None = Field(None, description="Only these fields, and the node_id.")
+
+
+class DescribeNodesResponse(ActionResponse):
+    """The nodes found."""
+
+    node_set: list[dict[str, Any]]
+    total_count: int
+
+
+def describe_nodes(context: Context, request: DescribeNodesRequest) -> Answer:
+    """Show nodes with their hardware, disks and networks."""
+    _not_too_many(context, request.node_ids or [])
+    names = ("product_type", "product_name", "role", "status", "pre_status", "zone_id")
+    conditions = matches(
+        node_ids=request.node_ids,
+        equal={
+            name: getattr(request, name) for name in names if getattr(request, name) is not None
+        },
+        sub_roles=request.sub_roles,
+        search_word=request.search_word,
+    )
+    with reading(context.engine) as connection:
+        total, rows = find_nodes(
+            connection,
+            conditions,
+            sort_key=request.sort_key,
+            reverse=request.reverse,
+            limit=request.limit,
+            offset=request.offset,
+        )
+    fields = None if request.fields is None else frozenset(request.fields)
+    return {"node_set": [nodes.view(row, fields) for row in rows], "total_count": total}
+
+
+class AddNodesRequest(NodeRequest):
+    """An inclusive range of addresses, IPv4 or IPv6, of machines that have an OS."""
+
+    ip_start: str
+    ip_end: str
+    zone_id: Name | None = None
+
+
+class AddNodesResponse(ActionResponse):
+    """What was added; addresses known before are in `existing` and keep their node."""
+
+    node_ids: list[str]
+    total_count: int
+    job_id: str
+    existing: list[dict[str, str]]
+
+
+def add_nodes(context: Context, request: AddNodesRequest) -> Answer:
+    """Add one node per address, and collect their hardware."""
+    addresses = addresses_between(
+        request.ip_start, request.ip_end, context.settings.allowed_networks
+    )
+    with writing(context.engine) as connection:
+        node_ids, existing, job_id = nodes.add(
+            connection,
+            context.queue,
+            addresses,
+            user_id=context.caller.user_id,
+            zone_id=request.zone_id or context.settings.zone,
+        )
+    return {
+        "node_ids": node_ids,
+        "total_count": len(node_ids),
+        "job_id": job_id,
+        "existing": [{"address": address, "node_id": id_} for address, id_ in existing.items()],
+    }
+
+
+class NodeIdsRequest(NodeRequest):
+    """Nodes by id."""
+
+    node_ids: Annotated[list[NodeId], Field(min_length=1)]
+
+    @field_validator("node_ids")
+    @classmethod
+    def _once_each(cls, node_ids: list[str]) -> list[str]:
+        return list(dict.fromkeys(node_ids))
+
+
+class DeleteNodesRequest(NodeIdsRequest):
+    """Nodes to delete, all or nothing."""
+
+
+class DeleteNodesResponse(ActionResponse):
+    """The nodes that are gone."""
+
+    node_ids: list[str]
+    total_count: int
+
+
+def delete_nodes(context: Context, request: DeleteNodesRequest) -> Answer:
+    """Forget nodes; refused while a job is at one of them."""
+    _not_too_many(context, request.node_ids)
+    with writing(context.engine) as connection:
+        nodes.delete(connection, request.node_ids)
+    return {"node_ids": request.node_ids, "total_count": len(request.node_ids)}
+
+
+class CollectNodesRequest(NodeIdsRequest):
+    """Nodes to take stock of; their role must be empty."""
+
+
+class CollectNodesResponse(ActionResponse):
+    """The job that does it."""
+
+    job_id: str
+
+
+def collect_nodes(context: Context, request: CollectNodesRequest) -> Answer:
+    """Collect the nodes' hardware over SSH, as a job."""
+    _not_too_many(context, request.node_ids)
+    with writing(context.engine) as connection:
+        job_id = jobs.collect(
+            connection, context.queue, request.node_ids, user_id=context.caller.user_id
+        )
+    return {"job_id": job_id}
+
+
+class ModifyNodeAttributesRequest(NodeRequest):
+    """Attributes to set; `type` and `status` are set on the disks in `data_disks`."""
+
+    node_id: NodeId
+    data_disks: str | None = Field(
+        None, max_length=4096, description="Disk names, comma-separated: `vdb, vdc`."
+    )
+    type: Literal["sata", "sas", "ssd", "nvme"] | None = None
+    status: Literal[0, 1] | None = Field(None, description="1: may be used for data, 0: not.")
+    hostname: Hostname | None = None
+    role: NameOrEmpty | None = None
+    sub_roles: list[Name] | None = Field(None, max_length=64)
+    product_type: NameOrEmpty | None = None
+    product_name: NameOrEmpty | None = None
+    zone_id: Name | None = None
+    description: FreeText | None = None
+    forget_host_key: Literal[0, 1] = Field(
+        0, description="1: take the next host key as at first contact, after a reinstall."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ModifyNodeAttributesRequest":
+        if (self.type is not None or self.status is not None) and not self.data_disks:
+            raise ValueError("type and status need data_disks: the disks they are set on")
+        if self.data_disks and self.type is None and self.status is None:
+            raise ValueError("data_disks needs type or status: what to set on the disks")
+        if not self.data_disks and not self.changes():
+            raise ValueError("nothing to change was given")
+        return self
+
+    def disk_names(self) -> list[str]:
+        """The names in `data_disks`."""
+        names = [name.strip() for name in (self.data_disks or "").split(",")]
+        names = list(dict.fromkeys(name for name in names if name))
+        for name in names:
+            if not re.fullmatch(r"[0-9A-Za-z!_-]{1,64}", name):
+                raise Malformed.field("data_disks", f"{name[:64]!r} is not a disk name")
+        return names
+
+    def changes(self) -> dict[str, Any]:
+        """Columns to set on the node."""
+        names = ("hostname", "role", "sub_roles", "product_type", "product_name", "zone_id")
+        given = {name: getattr(self, name) for name in (*names, "description")}
+        values = {name: value for name, value in given.items() if value is not None}
+        return values | ({"host_key": ""} if self.forget_host_key else {})
+
+
+class ModifyNodeAttributesResponse(ActionResponse):
+    """Done."""
+
+
+def modify_node_attributes(context: Context, request: ModifyNodeAttributesRequest) -> Answer:
+    """Set attributes of a node, or type and status of its data disks."""
+    with writing(context.engine) as connection:
+        nodes.change(
+            connection,
+            request.node_id,
+            request.changes(),
+            data_disks=request.disk_names(),
+            disk_type=request.type,
+            disk_status=request.status,
+        )
+    return {}
+
+
+def _not_too_many(context: Context, node_ids: list[str]) -> None:
+    most = context.settings.max_nodes_per_call
+    if len(node_ids) > most:
+        raise OverLimit(f"{len(node_ids)} node ids in one request; at most {most}.")

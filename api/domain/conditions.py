@@ -1,0 +1,39 @@
+"""What must hold of nodes before something is done to them; each refusal names the nodes."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from api.errors import Conflict, NotFound
+from api.store import nodes
+
+
+def known(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """The nodes' rows by id; NotFound lists the ids there are none for."""
+    found = nodes.get_nodes(connection, node_ids)
+    missing = [node_id for node_id in node_ids if node_id not in found]
+    if missing:
+        raise NotFound(f"There is no node {_some(missing)}.")
+    return found
+
+
+def not_busy(connection: Connection, node_ids: Sequence[str]) -> None:
+    """Conflict names the nodes that a job holds, and the job."""
+    busy = nodes.busy_nodes(connection, node_ids)
+    if busy:
+        names = _some(f"{node_id} (job {job_id})" for node_id, job_id in sorted(busy.items()))
+        raise Conflict(f"A job is at work on node {names}: wait for its end, or cancel it.")
+
+
+def not_in_use(rows: Iterable[Row[Any]]) -> None:
+    """Conflict names the nodes that have a role."""
+    in_use = sorted(f"{row.node_id} (role {row.role})" for row in rows if row.role)
+    if in_use:
+        raise Conflict(f"Only nodes without a role are collected; in use: {_some(in_use)}.")
+
+
+def _some(names: Iterable[str], most: int = 50) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

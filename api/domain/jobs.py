@@ -1,0 +1,182 @@
+"""Jobs: long actions, what they show while they run, and how they end."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from api.domain.conditions import known, not_busy, not_in_use
+from api.domain.queueing import Queue
+from api.errors import Conflict, NotFound
+from api.states import (
+    ADVICE,
+    FINISHED,
+    UNREACHABLE_REASONS,
+    JobAction,
+    JobStatus,
+    NodeStatus,
+    Reason,
+    WorkStatus,
+)
+from api.store import jobs, nodes
+
+
+def collect(
+    connection: Connection,
+    queue: Queue,
+    node_ids: Sequence[str],
+    *,
+    user_id: str,
+    retry_of: str = "",
+) -> str:
+    """A CollectNodes job for these nodes, in the queue; its id.
+
+    Raises Conflict for nodes in use (their role is not empty) and for nodes another job holds.
+    """
+    job_id = begin(
+        connection, JobAction.COLLECT_NODES, node_ids, user_id=user_id, retry_of=retry_of
+    )
+    job = jobs.get_job(connection, job_id)
+    assert job is not None  # noqa: S101  # made three lines above, in this transaction
+    queue.enqueue(connection, job_id, job.attempt, job.zone_id)
+    return job_id
+
+
+def begin(
+    connection: Connection,
+    action: JobAction,
+    node_ids: Sequence[str],
+    *,
+    user_id: str,
+    command: str = "",
+    retry_of: str = "",
+) -> str:
+    """A job that holds these nodes, not queued yet; its id. See `collect` for what is refused."""
+    rows = known(connection, node_ids)
+    not_in_use(rows.values())
+    not_busy(connection, node_ids)
+    job_id = jobs.create_job(
+        connection,
+        action,
+        {node_id: row.status for node_id, row in rows.items()},
+        user_id=user_id,
+        zone_id="default",
+        command=command,
+        retry_of=retry_of,
+    )
+    nodes.move_nodes(connection, dict.fromkeys(rows, NodeStatus.COLLECTING))
+    return job_id
+
+
+def find(connection: Connection, action: str, job_id: str | None) -> Row[Any]:
+    """The job with this id and action, or the newest of the action."""
+    job = jobs.get_job(connection, job_id) if job_id else jobs.newest_job(connection, action)
+    if job is None:
+        raise NotFound(
+            f"There is no job {job_id}." if job_id else f"There was no {action} job yet."
+        )
+    if job.action != action:
+        raise NotFound(f"Job {job.job_id} is a {job.action} job, not a {action} job.")
+    return job
+
+
+def cancel(connection: Connection, job_id: str) -> None:
+    """Ask a job to stop; one that nobody runs yet ends here and now."""
+    job = jobs.get_job(connection, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    if not jobs.request_cancel(connection, job_id):
+        raise Conflict(f"Job {job_id} is over already ({job.status}).")
+    if job.worker is None:
+        # Its entry stays in the queue: the worker that takes it finds nothing left to claim.
+        end(connection, job, Reason.CANCELLED, "cancelled before it began")
+
+
+def retry(connection: Connection, queue: Queue, job_id: str, *, user_id: str) -> str:
+    """A new job for the nodes that failed in this one; its id."""
+    job = jobs.get_job(connection, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    if job.status not in FINISHED:
+        raise Conflict(f"Job {job_id} is still at work ({job.status}): wait for its end.")
+    failed = [
+        row.node_id
+        for row in jobs.get_job_nodes(connection, job_id)
+        if row.status != WorkStatus.SUCCESSFUL
+    ]
+    gone = set(failed) - set(nodes.get_nodes(connection, failed))
+    again = [node_id for node_id in failed if node_id not in gone]
+    if not again:
+        raise Conflict(f"No node failed in job {job_id} that still exists: nothing to retry.")
+    return collect(connection, queue, again, user_id=user_id, retry_of=job_id)
+
+
+def end(
+    connection: Connection,
+    job: Row[Any],
+    reason: Reason | None,
+    message: str,
+    changes: jobs.Changes | None = None,
+) -> None:
+    """End a job: successful if there is no reason against it and every node succeeded.
+
+    Nodes that nothing was heard of fail with the job's reason; every node leaves `collecting`.
+    """
+    changes = changes or jobs.Changes()
+    now = time.time()
+    rows = {row.node_id: row._asdict() for row in jobs.get_job_nodes(connection, job.job_id)}
+    for node_id, values in changes.nodes.items():
+        rows[node_id] |= values
+    for row in rows.values():
+        if row["status"] in (WorkStatus.WAITING, WorkStatus.RUNNING):
+            left = {
+                "status": WorkStatus.FAILED,
+                "reason": reason or Reason.RUN_ENDED,
+                "message": message or "the playbook said nothing about this node",
+            }
+            row |= left
+            changes.nodes[row["node_id"]] = changes.nodes.get(row["node_id"], {}) | left
+    failed = [row for row in rows.values() if row["status"] == WorkStatus.FAILED]
+    if failed and reason is None:
+        reason, message = Reason.NODES_FAILED, _failed_nodes(failed, len(rows))
+    changes.status = JobStatus.FAILED if reason else JobStatus.SUCCESSFUL
+    for step in jobs.get_steps(connection, job.job_id):
+        values = changes.steps.setdefault(step.step_index, {})
+        if values.get("status", step.status) == WorkStatus.RUNNING:
+            values |= {"status": WorkStatus.FAILED if reason else WorkStatus.SUCCESSFUL}
+            values |= {"finish_time": now, "error": str(reason or "")}
+    changes.lines.append(_last_line(job, reason, message, len(rows), now))
+    jobs.finish(connection, job.job_id, changes, reason=str(reason or ""), message=message)
+    nodes.move_nodes(connection, {row["node_id"]: _status_after(row) for row in rows.values()})
+
+
+def _status_after(row: Mapping[str, Any]) -> NodeStatus:
+    if row["status"] == WorkStatus.SUCCESSFUL:
+        return NodeStatus.AVAILABLE
+    if row["reason"] in UNREACHABLE_REASONS:
+        return NodeStatus.UNREACHABLE
+    return NodeStatus(row["node_status"] or NodeStatus.PENDING)  # nothing new is known
+
+
+def _failed_nodes(failed: Sequence[Mapping[str, Any]], total: int) -> str:
+    names = ", ".join(f"{row['node_id']} ({row['reason']})" for row in failed[:20])
+    more = f" and {len(failed) - 20} more" if len(failed) > 20 else ""
+    return f"{len(failed)} of {total} nodes failed: {names}{more}"
+
+
+def _last_line(
+    job: Row[Any], reason: Reason | None, message: str, total: int, now: float
+) -> dict[str, Any]:
+    text = (
+        f"{job.action}: failed: {message}. {ADVICE[reason]}"
+        if reason
+        else f"{job.action}: successful for all {total} nodes"
+    )
+    return {
+        "time": now,
+        "job_status": JobStatus.FAILED if reason else JobStatus.SUCCESSFUL,
+        "node_id": "",
+        "is_failure": reason is not None,
+        "text": text,
+    }

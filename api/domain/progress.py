@@ -1,0 +1,114 @@
+"""What a job shows of itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from api.domain.nodes import wire_time
+from api.states import ADVICE, FINISHED, Reason, WorkStatus
+from api.store import jobs
+
+
+def status(connection: Connection, job: Row[Any]) -> dict[str, Any]:
+    """A job's status, steps and nodes, as GetStatus answers them."""
+    steps = jobs.get_steps(connection, job.job_id)
+    nodes = jobs.get_job_nodes(connection, job.job_id)
+    return {
+        "job_action": job.action,
+        "status": job.status,
+        "pre_status": job.pre_status,
+        "job_id": job.job_id,
+        "reason": job.reason,
+        "advice": _advice(job.reason),
+        "steps": [_step(row) for row in steps],
+        "nodes": [_node(row) for row in nodes],
+        "progress": _progress(job, len(steps), nodes),
+    }
+
+
+def log(
+    connection: Connection, job_id: str, *, job_status: str | None, after: int, limit: int | None
+) -> list[tuple[int, str]]:
+    """Numbered lines of a job's log."""
+    rows = jobs.get_log(connection, job_id, job_status=job_status, after=after, limit=limit)
+    return [(row.number, row.text) for row in rows]
+
+
+def describe(
+    connection: Connection,
+    *,
+    job_ids: Sequence[str] | None,
+    action: str | None,
+    status: str | None,
+    node_id: str | None,
+    sort_key: str,
+    reverse: bool,
+    limit: int | None,
+    offset: int,
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many jobs match, and one page of them; all conditions must hold."""
+    conditions = jobs.matches(job_ids=job_ids, action=action, status=status, node_id=node_id)
+    total, rows = jobs.find_jobs(
+        connection, conditions, sort_key=sort_key, reverse=reverse, limit=limit, offset=offset
+    )
+    counts = jobs.count_nodes(connection, [row.job_id for row in rows])
+    return total, [_job(row, counts[row.job_id]) for row in rows]
+
+
+def _job(job: Row[Any], counts: dict[str, int]) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "job_action": job.action,
+        "status": job.status,
+        "pre_status": job.pre_status,
+        "reason": job.reason,
+        "message": job.message,
+        "user_id": job.user_id,
+        "command": job.command,
+        "retry_of": job.retry_of,
+        "zone_id": job.zone_id,
+        "attempt": job.attempt,
+        "create_time": wire_time(job.create_time),
+        "start_time": wire_time(job.start_time),
+        "finish_time": wire_time(job.finish_time),
+        "node_count": sum(counts.values()),
+        "successful_count": counts.get(WorkStatus.SUCCESSFUL, 0),
+        "failed_count": counts.get(WorkStatus.FAILED, 0),
+    }
+
+
+def _step(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "index": row.step_index,
+        "name": row.name,
+        "status": row.status,
+        "started": wire_time(row.start_time),
+        "finished": wire_time(row.finish_time),
+        "deadline": wire_time(row.deadline),
+        "error": row.error,
+    }
+
+
+def _node(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "node_id": row.node_id,
+        "status": row.status,
+        "step": row.step_index,
+        "reason": row.reason,
+        "message": row.message,
+        "advice": _advice(row.reason),
+    }
+
+
+def _advice(reason: str) -> str:
+    return ADVICE[Reason(reason)] if reason else ""
+
+
+def _progress(job: Row[Any], steps: int, nodes: Sequence[Row[Any]]) -> float:
+    """0 to 1: each node counts the steps it has behind it; over is over."""
+    if job.status in FINISHED or not nodes:
+        return 1.0
+    over = (WorkStatus.SUCCESSFUL, WorkStatus.FAILED)
+    done = sum(steps if row.status in over else row.step_index for row in nodes)
+    return round(done / (steps * len(nodes)), 3)

@@ -1,0 +1,125 @@
+"""Writes a run's events into the database while it runs: one transaction for up to a second of them."""
+
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine
+
+from api.domain import jobs as rules
+from api.errors import Busy
+from api.jobs.progress import Progress
+from api.settings import Settings
+from api.states import FINISHED, STEPS, JobAction, Reason
+from api.store import jobs
+from api.store.nodes import get_nodes
+from api.store.session import reading, writing
+
+_BATCH = 1000
+_INTERVAL = 0.25  # seconds between two transactions, at most
+_PATIENCE = 120.0  # seconds the database may be away before events are given up
+
+Events = queue.SimpleQueue[Mapping[str, Any] | None]
+
+
+class Recorder:
+    """Takes events from a queue, off the thread that reads them, and writes what they mean."""
+
+    def __init__(self, engine: Engine, settings: Settings, run: jobs.Run) -> None:
+        self._engine = engine
+        self._run = run
+        self.events: Events = queue.SimpleQueue()
+        self.error: Exception | None = None
+        with reading(engine) as connection:
+            job = jobs.get_job(connection, run.job_id)
+            if job is None or job.status in FINISHED:
+                raise jobs.RunLost(run.job_id)
+            node_ids = [row.node_id for row in jobs.get_job_nodes(connection, run.job_id)]
+            rows = get_nodes(connection, node_ids)
+        self.action = JobAction(job.action)
+        self.nodes = {
+            node_id: rows[node_id].address if node_id in rows else "" for node_id in node_ids
+        }
+        steps = STEPS[self.action]
+        self.progress = Progress(steps, self.nodes, patience(settings, steps, len(node_ids)))
+        self._thread = threading.Thread(target=self._write_all, name="recorder")
+        self._thread.start()
+
+    def is_late(self) -> bool:
+        """True when the present step is past its deadline, or nothing can be written any more."""
+        deadline = self.progress.deadline
+        return self.error is not None or (deadline is not None and time.time() > deadline)
+
+    def close(self) -> None:
+        """Write what is left; afterwards `error` says whether anything was lost."""
+        self.events.put(None)
+        self._thread.join()
+
+    def end(self, *, was_late: bool, rc: int | None) -> None:
+        """Close, and end the job as its events and the playbook's exit code say."""
+        self.close()
+        if isinstance(self.error, jobs.RunLost):
+            raise self.error
+        with writing(self._engine) as connection:
+            job = jobs.lock_run(connection, self._run)
+            reason, message = self._verdict(cancelled=job.cancel, was_late=was_late, rc=rc)
+            rules.end(connection, job, reason, message)
+
+    def _verdict(
+        self, *, cancelled: bool, was_late: bool, rc: int | None
+    ) -> tuple[Reason | None, str]:
+        if self.progress.is_complete and rc in (0, 2) and not self.progress.failed_task:
+            return None, ""  # the nodes decide
+        if cancelled:
+            return Reason.CANCELLED, "cancelled"
+        if was_late:
+            return Reason.TIMEOUT, f"step {self.progress.current_step} took longer than it may"
+        if self.progress.failed_task:
+            return Reason.TASK_FAILED, self.progress.failed_task
+        return Reason.RUN_ENDED, f"ansible-playbook ended with code {rc} before its last step"
+
+    def _write_all(self) -> None:
+        try:
+            while self._write_batch():
+                continue
+        except (jobs.RunLost, Busy) as error:
+            self.error = error
+
+    def _write_batch(self) -> bool:
+        """Wait for events, write what they mean; False after the last one."""
+        event = self.events.get()
+        until = time.monotonic() + _INTERVAL
+        for _ in range(_BATCH):
+            if event is None:
+                break
+            self.progress.feed(event)
+            try:
+                event = self.events.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
+        else:
+            if event is not None:
+                self.progress.feed(event)
+        self._write(self.progress.take())
+        return event is not None
+
+    def _write(self, changes: jobs.Changes) -> None:
+        give_up = time.monotonic() + _PATIENCE
+        while changes:
+            try:
+                with writing(self._engine) as connection:
+                    jobs.write_changes(connection, self._run, changes)
+                return
+            except Busy:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(1)
+
+
+def patience(settings: Settings, steps: tuple[str, ...], nodes: int) -> dict[str, float]:
+    """Seconds each step may take for this many nodes, every one of them as slow as allowed."""
+    rounds = -(-nodes // settings.probe_concurrency)
+    per_round = {"node_reach": settings.reach_deadline, "node_probe": settings.probe_deadline}
+    return {name: 60 + rounds * per_round.get(name, 5) for name in steps}

@@ -1,0 +1,151 @@
+"""Log in to a node and run one script there; many at once, one process (asyncssh)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import asyncssh
+
+from api.ssh.target import Refused, Target
+from api.states import Reason
+
+MAX_OUTPUT = 4_000_000  # bytes; a node that prints more is broken or hostile
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the script printed, and the host key the node showed."""
+
+    output: str
+    host_key: str
+
+
+class Sessions:
+    """Runs scripts on targets; jump hosts are logged in to once. Use in one event loop."""
+
+    def __init__(self) -> None:
+        self._jumps: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
+
+    async def run(self, target: Target, script: str) -> Answer:
+        """Feed `script` to /bin/sh on the node. Raises Refused."""
+        async with self._login(target) as connection:
+            output = await _run(connection, script)
+            key = connection.get_server_host_key()
+        return Answer(output, key.export_public_key("openssh").decode().strip() if key else "")
+
+    async def close(self) -> None:
+        """Log out of the jump hosts."""
+        for task in self._jumps.values():
+            if task.done() and not task.exception():
+                task.result().close()
+
+    @asynccontextmanager
+    async def _login(self, target: Target) -> AsyncIterator[asyncssh.SSHClientConnection]:
+        try:
+            connection = await self._connect(target)
+        except asyncssh.HostKeyNotVerifiable:
+            raise _wrong_key(target) from None
+        except asyncssh.KeyExchangeFailed as error:
+            if target.host_key:  # it has no key of the recorded kind any more
+                raise _wrong_key(target) from None
+            raise Refused(Reason.SSH_REFUSED, f"no common cryptography: {error.reason}") from None
+        except asyncssh.PermissionDenied:
+            message = f"refused our key for user {target.user}"
+            raise Refused(Reason.SSH_REFUSED, message) from None
+        except asyncssh.Error as error:
+            raise Refused(Reason.SSH_REFUSED, f"ended the SSH login: {error.reason}") from None
+        except ConnectionRefusedError:
+            raise Refused(Reason.SSH_CLOSED, f"nothing listens on port {target.port}") from None
+        except OSError as error:
+            raise Refused(Reason.SSH_SILENT, f"cannot be reached: {error.strerror}") from None
+        try:
+            yield connection
+        except asyncssh.Error as error:
+            message = f"hung up while it was asked: {error.reason}"
+            raise Refused(Reason.PROBE_INCOMPLETE, message) from None
+        finally:
+            connection.abort()
+
+    async def _connect(self, target: Target) -> asyncssh.SSHClientConnection:
+        known = target.host_key.split()[0] if target.host_key else ""
+        return await asyncssh.connect(
+            target.address,
+            target.port,
+            tunnel=await self._jump(target),
+            username=target.user,
+            client_keys=[_private_key(target.private_key)],
+            client_factory=lambda: _HostKeyCheck(target),
+            known_hosts=None if target.known_hosts == "off" else ([], [], []),
+            server_host_key_algs=[known] if known and target.known_hosts != "off" else (),
+            config=None,
+            agent_path=None,
+            preferred_auth="publickey",
+            compression_algs=["none"],
+        )
+
+    async def _jump(self, target: Target) -> asyncssh.SSHClientConnection | None:
+        if not target.jump:
+            return None
+        if target.jump not in self._jumps:
+            user, _, place = target.jump.rpartition("@")
+            host, _, port = place.partition(":")
+            jump = Target(
+                node=target.jump,
+                address=host,
+                port=int(port or 22),
+                user=user or target.user,
+                private_key=target.private_key,
+                known_hosts="off",
+            )
+            self._jumps[target.jump] = asyncio.create_task(self._connect(jump))
+        try:
+            return await asyncio.shield(self._jumps[target.jump])
+        except (OSError, asyncssh.Error) as error:
+            message = f"jump host {target.jump} did not let us through: {error}"
+            raise Refused(Reason.SSH_SILENT, message) from None
+
+
+class _HostKeyCheck(asyncssh.SSHClient):
+    """Holds a node to the key it showed at first contact."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def validate_host_public_key(
+        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+    ) -> bool:
+        if not self._target.host_key:
+            return self._target.known_hosts == "accept-new"
+        shown = key.export_public_key("openssh").decode().split()[:2]
+        return bool(shown == self._target.host_key.split()[:2])
+
+
+async def _run(connection: asyncssh.SSHClientConnection, script: str) -> str:
+    process = await connection.create_process("/bin/sh", stderr=asyncssh.DEVNULL, encoding=None)
+    process.stdin.write(script.encode())
+    process.stdin.write_eof()
+    chunks, size = [], 0
+    while chunk := await process.stdout.read(65536):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_OUTPUT:
+            raise Refused(Reason.PROBE_INCOMPLETE, f"printed more than {MAX_OUTPUT} bytes")
+    return b"".join(chunks).decode(errors="replace")
+
+
+@lru_cache(maxsize=16)
+def _private_key(path: str) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.read_private_key(path)
+    except (OSError, asyncssh.KeyImportError) as error:
+        raise Refused(
+            Reason.SSH_REFUSED, f"our private key {path} cannot be read: {error}"
+        ) from None
+
+
+def _wrong_key(target: Target) -> Refused:
+    if target.host_key:
+        return Refused(Reason.HOST_KEY_CHANGED, "shows another host key than at first contact")
+    return Refused(Reason.HOST_KEY_UNKNOWN, "shows a host key that nobody recorded before")

@@ -1,0 +1,191 @@
+"""Queries about nodes. Lists are read as plain rows: no objects, one query a page."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.types import Text
+
+from api.states import NODE_TRANSITIONS, NodeStatus
+from api.store.ids import new_id
+from api.store.tables import JobNode, Node, columns
+
+NODE = columns(Node)
+JOB_NODE = columns(JobNode)
+SEARCHED = ("node_id", "hostname", "address", "serial_number", "description")
+
+
+def find_nodes(
+    connection: Connection,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    sort_key: str,
+    reverse: bool,
+    limit: int | None,
+    offset: int,
+) -> tuple[int, Sequence[Row[Any]]]:
+    """How many nodes match, and one page of them."""
+    order = NODE.c[sort_key].desc() if reverse else NODE.c[sort_key].asc()
+    page = select(NODE).where(*conditions).order_by(order, NODE.c.node_id).offset(offset)
+    rows = connection.execute(page if limit is None else page.limit(limit)).all()
+    if limit is None and not offset:
+        return len(rows), rows
+    count = select(func.count()).select_from(NODE).where(*conditions)
+    return connection.execute(count).scalar_one(), rows
+
+
+def matches(
+    *,
+    node_ids: Sequence[str] | None,
+    equal: Mapping[str, str],
+    sub_roles: Sequence[str] | None,
+    search_word: str | None,
+) -> list[ColumnElement[bool]]:
+    """The conditions of DescribeNodes; all must hold."""
+    conditions: list[ColumnElement[bool]] = [NODE.c[name] == value for name, value in equal.items()]
+    if node_ids is not None:
+        conditions.append(NODE.c.node_id.in_(node_ids))
+    if sub_roles is not None:
+        # JSON text of a list of plain words: the quoted word is in it or it is not.
+        text = cast(NODE.c.sub_roles, Text)
+        conditions.append(
+            and_(*(text.contains(f'"{word}"', autoescape=True) for word in sub_roles))
+        )
+    if search_word:
+        conditions.append(
+            or_(*(NODE.c[name].icontains(search_word, autoescape=True) for name in SEARCHED))
+        )
+    return conditions
+
+
+def get_nodes(connection: Connection, node_ids: Iterable[str]) -> dict[str, Row[Any]]:
+    """Rows of these nodes by id; unknown ids are not in the answer."""
+    found: dict[str, Row[Any]] = {}
+    for chunk in _chunks(list(node_ids)):
+        rows = connection.execute(select(NODE).where(NODE.c.node_id.in_(chunk)))
+        found.update((row.node_id, row) for row in rows)
+    return found
+
+
+def find_addresses(connection: Connection, addresses: Sequence[str]) -> dict[str, str]:
+    """Which of these addresses already belong to a node: address -> node id."""
+    found: dict[str, str] = {}
+    for chunk in _chunks(addresses):
+        rows = connection.execute(
+            select(NODE.c.address, NODE.c.node_id).where(NODE.c.address.in_(chunk))
+        )
+        found.update((address, node_id) for address, node_id in rows)
+    return found
+
+
+def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) -> list[str]:
+    """One pending node per address; their new ids, in order."""
+    now = time.time()
+    rows = [
+        {
+            "node_id": new_id("n"),
+            "address": address,
+            "zone_id": zone_id,
+            "status": NodeStatus.PENDING,
+            "pre_status": "",
+            "create_time": now,
+            "update_time": now,
+            **dict.fromkeys(
+                (
+                    "hostname",
+                    "description",
+                    "role",
+                    "product_type",
+                    "product_name",
+                    "serial_number",
+                    "host_key",
+                    "hardware",
+                ),
+                "",
+            ),
+            "sub_roles": [],
+        }
+        for address in addresses
+    ]
+    if rows:
+        connection.execute(insert(NODE), rows)
+    return [str(row["node_id"]) for row in rows]
+
+
+def update_node(connection: Connection, node_id: str, values: Mapping[str, Any]) -> None:
+    """Set columns of one node."""
+    connection.execute(
+        update(NODE).where(NODE.c.node_id == node_id).values(**values, update_time=time.time())
+    )
+
+
+def move_nodes(connection: Connection, moves: Mapping[str, NodeStatus]) -> list[str]:
+    """Give nodes a new status where the transition table allows it from where they are.
+
+    Returns the ids that were not allowed to move (or do not exist any more).
+    """
+    refused: list[str] = []
+    now = time.time()
+    by_status: dict[NodeStatus, list[str]] = {}
+    for node_id, status in moves.items():
+        by_status.setdefault(status, []).append(node_id)
+    for status, node_ids in by_status.items():
+        sources = [old for old, new in NODE_TRANSITIONS.items() if status in new]
+        for chunk in _chunks(node_ids):
+            moved = connection.execute(
+                update(NODE)
+                .where(NODE.c.node_id.in_(chunk), NODE.c.status.in_(sources))
+                .values(status=status, pre_status=NODE.c.status, update_time=now)
+                .returning(NODE.c.node_id)
+            ).scalars()
+            refused += sorted(set(chunk) - set(moved))
+    return refused
+
+
+def delete_nodes(connection: Connection, node_ids: Sequence[str]) -> None:
+    """Remove nodes with their disks and networks."""
+    for chunk in _chunks(node_ids):
+        connection.execute(delete(NODE).where(NODE.c.node_id.in_(chunk)))
+
+
+def remember_host_keys(connection: Connection, keys: Mapping[str, str]) -> None:
+    """Record host keys seen at first contact; a key that is known stays."""
+    if keys:
+        connection.execute(
+            update(NODE)
+            .where(NODE.c.node_id == bindparam("id"), NODE.c.host_key == "")
+            .values(host_key=bindparam("key")),
+            [{"id": node_id, "key": key} for node_id, key in keys.items()],
+        )
+
+
+def busy_nodes(connection: Connection, node_ids: Sequence[str]) -> dict[str, str]:
+    """Which of these nodes a job holds now: node id -> job id."""
+    found: dict[str, str] = {}
+    for chunk in _chunks(node_ids):
+        rows = connection.execute(
+            select(JOB_NODE.c.node_id, JOB_NODE.c.job_id).where(
+                JOB_NODE.c.active, JOB_NODE.c.node_id.in_(chunk)
+            )
+        )
+        found.update((node_id, job_id) for node_id, job_id in rows)
+    return found
+
+
+def _chunks(values: Sequence[str], size: int = 1000) -> Iterable[Sequence[str]]:
+    # Databases bound the number of parameters in one statement.
+    return (values[start : start + size] for start in range(0, len(values), size))
