@@ -142,10 +142,12 @@ def end(
         reason, message = Reason.NODES_FAILED, _failed_nodes(failed, len(rows))
     changes.status = JobStatus.FAILED if reason else JobStatus.SUCCESSFUL
     for step in jobs.get_steps(connection, job.job_id):
-        values = changes.steps.setdefault(step.step_index, {})
-        if values.get("status", step.status) == WorkStatus.RUNNING:
-            values |= {"status": WorkStatus.FAILED if reason else WorkStatus.SUCCESSFUL}
-            values |= {"finish_time": now, "error": str(reason or "")}
+        if step.status == WorkStatus.RUNNING:
+            changes.steps[step.step_index] = {
+                "status": WorkStatus.FAILED if reason else WorkStatus.SUCCESSFUL,
+                "finish_time": now,
+                "error": str(reason or ""),
+            }
     changes.lines.append(_last_line(job, reason, message, len(rows), now))
     jobs.finish(connection, job.job_id, changes, reason=str(reason or ""), message=message)
     nodes.move_nodes(connection, {row["node_id"]: _status_after(row) for row in rows.values()})

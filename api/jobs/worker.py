@@ -15,14 +15,12 @@ from sqlalchemy.engine import Engine
 from api.domain import jobs as rules
 from api.errors import Busy
 from api.jobs import guard, queue
+from api.jobs.lease import LEASE, RENEW, SILENCE
 from api.settings import Settings
 from api.states import Reason
 from api.store import jobs
 from api.store.session import open_database, reading, writing
 
-LEASE = 30.0  # seconds a run holds a job without renewing
-_RENEW = 5.0
-_SILENCE = 18.0  # seconds after which the guard ends a run whose worker says nothing
 _GRACE = 8.0  # seconds a cancelled run has to write down its end
 _LOOK = 1.0  # seconds between two looks at the cancel flag
 
@@ -48,7 +46,7 @@ class Worker:
         engine = queue.work(self._settings, self._id, self.run_job)
         logger.info("worker %s serves zone %s", self._id, self._settings.zone)
         try:
-            while not stop.wait(_RENEW):
+            while not stop.wait(RENEW):
                 self._take_over()
         finally:
             self._stopping.set()
@@ -79,7 +77,7 @@ class Worker:
         self._settle(run)
 
     def _command(self, run: jobs.Run) -> list[str]:
-        fence = [sys.executable, "-I", guard.__file__, str(_SILENCE), str(_GRACE)]
+        fence = [sys.executable, "-I", guard.__file__, str(SILENCE), str(_GRACE)]
         return [
             *fence,
             sys.executable,
@@ -100,7 +98,7 @@ class Worker:
             except subprocess.TimeoutExpired:
                 pass
             try:
-                if time.monotonic() - renewed >= _RENEW:
+                if time.monotonic() - renewed >= RENEW:
                     with writing(self._engine) as connection:
                         jobs.renew(connection, run, LEASE)
                     renewed = time.monotonic()
@@ -108,7 +106,7 @@ class Worker:
                 with reading(self._engine) as connection:
                     job = jobs.get_job(connection, run.job_id)
             except Busy:
-                continue  # not renewed: after _SILENCE seconds of this the guard ends the run
+                continue  # not renewed: after SILENCE seconds of this the guard ends the run
             except jobs.RunLost:
                 return
             if job is not None and job.cancel:

@@ -166,7 +166,7 @@ def _lasting_ids(
 
 
 def _names(networks: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-    raw = [net["raw_device_info"]["name"] for net in networks if net["raw_device_info"]]
+    raw = [net["raw_device_info"]["name"] for net in networks if net.get("raw_device_info")]
     return [*(net["name"] for net in networks), *raw]
 
 

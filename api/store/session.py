@@ -1,5 +1,6 @@
 """Connections and transactions, the same on SQLite and PostgreSQL."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import Busy
 
@@ -58,10 +60,17 @@ def translated() -> Iterator[None]:
     """A database that is away raises Busy, whatever the driver calls it."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise Busy(
-            f"The database cannot be reached just now, try again later: {error.orig}"
-        ) from error
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        if _is_our_fault(error):
+            raise
+        cause = getattr(error, "orig", error)
+        raise Busy(f"The database cannot be reached just now, try again later: {cause}") from error
+
+
+def _is_our_fault(error: Exception) -> bool:
+    # SQLite files a broken statement under the same class as a locked or full database.
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return bool(code == sqlite3.SQLITE_ERROR)
 
 
 def migrate(url: str) -> None:

@@ -24,7 +24,7 @@ author: Firstbox
 """
 
 _KEPT = {ord("\n"): "\n", ord("\t"): "\t"}
-_STRIPPED = {code: "?" for code in (*range(32), *range(127, 160))} | _KEPT
+_STRIPPED = dict.fromkeys((*range(32), *range(127, 160)), "?") | _KEPT
 _RUNNER_CALLBACK = "ansible.plugins.callback.awx_display"
 
 
@@ -38,7 +38,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
     def __init__(self) -> None:
         super().__init__()
         _strip_displayed_text()
-        proof_file, runner = os.environ.get("FIRSTBOX_PROOF_FILE"), sys.modules.get(_RUNNER_CALLBACK)
+        proof_file, runner = (
+            os.environ.get("FIRSTBOX_PROOF_FILE"),
+            sys.modules.get(_RUNNER_CALLBACK),
+        )
         if proof_file and runner:
             runner.event_context.add_global(firstbox_proof=Path(proof_file).read_text())
 

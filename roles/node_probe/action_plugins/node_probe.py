@@ -7,10 +7,15 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from api.hardware.parse import ProbeError, parse_probe
+from api import hardware
+from api.hardware.model import to_json
+from api.hardware.parse import parse_probe
+from api.hardware.sections import ProbeError
 from api.ssh.session import Sessions
 from api.ssh.target import Refused, Result, Target, ask_all, target_of
 from api.states import Reason
+
+_PROBE = Path(hardware.__file__).with_name("probe.sh")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -38,20 +43,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
 def _probe_all(targets: list[Target], dest: Path, deadline: float, at_once: int) -> list[Result]:
     sessions = Sessions()
-    script = PROBE.read_text()
+    script = _PROBE.read_text()
 
     async def probe(target: Target) -> str:
         answer = await sessions.run(target, script)
         try:
-            hardware = parse_probe(answer.output, target.address)
+            machine = parse_probe(answer.output, target.address)
         except ProbeError as error:
             raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
-        found = {"host_key": answer.host_key, "hardware": to_json(hardware)}
+        found = {"host_key": answer.host_key, "hardware": to_json(machine)}
         _write(dest / f"{target.node}.json", json.dumps(found))
         return (
-            f"has {hardware.cpu.cpu_processors} processors, {hardware.memory.memory_size} GiB, "
-            f"{len(hardware.disks)} disks, {len(hardware.networks)} networks; "
-            f"{hardware.os.os_name} {hardware.os.os_version}"
+            f"has {machine.cpu.cpu_processors} processors, {machine.memory.memory_size} GiB, "
+            f"{len(machine.disks)} disks, {len(machine.networks)} networks; "
+            f"{machine.os.os_name} {machine.os.os_version}"
         )
 
     return ask_all(targets, probe, deadline=deadline, at_once=at_once, last=sessions.close)

@@ -1,0 +1,99 @@
+"""`firstbox serve` and `firstbox worker`: processes, from their start to their last breath."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import FrameType
+
+import uvicorn
+
+from api.app import create_app
+from api.jobs.worker import Worker
+from api.settings import Settings
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_LAST_WORDS = 20.0  # seconds a worker has to put its jobs back
+
+logger = logging.getLogger("firstbox")
+
+
+def serve(settings: Settings, *, with_worker: bool = True) -> None:
+    """Answer the API, with a worker beside it, until SIGTERM or SIGINT."""
+    keeper = _WorkerKeeper()
+    if with_worker:
+        keeper.start()
+    try:
+        uvicorn.run(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+    finally:
+        keeper.stop()
+
+
+def work(settings: Settings) -> None:
+    """Run jobs until SIGTERM or SIGINT; their runs end with us and the jobs go back."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    Worker(settings).run_until(stop)
+
+
+class _WorkerKeeper(threading.Thread):
+    """Keeps one worker process alive beside the API; it never outlives us."""
+
+    def __init__(self) -> None:
+        super().__init__(name="worker-keeper", daemon=True)
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        pause = 1.0
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            # The kernel signals the child when the *thread* that started it ends: this one lives
+            # as long as the process does.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "api.cli", "worker"],
+                preexec_fn=_end_with_parent,  # one system call
+            )
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            pause = 1.0 if time.monotonic() - started > 60 else min(pause * 2, 30.0)
+            logger.error("the worker ended with code %s; another starts in %g s", code, pause)
+            self._stopping.wait(pause)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _end_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() == 1:  # it died before the line above
+        os._exit(0)

@@ -1,0 +1,138 @@
+"""Makes a run from a shell a job like any other: it shows up in DescribeJobs, with its log.
+
+Under the service this plugin does nothing. From a shell it starts `python -m api.jobs.direct`, which
+makes the job and holds its nodes, and writes the run's events to it, in ansible-runner's words.
+"""
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: firstbox_job
+type: notification
+short_description: Records a run from a shell as a job
+description:
+  - A playbook of Firstbox started from a shell makes a job, with status, steps and log, unless it
+    runs in check mode. Nodes that another job holds stop the run before its first task.
+author: Firstbox
+"""
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no types
+    """Passes events on as lines of JSON."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "firstbox_job"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._playbook = ""
+        self._recorder: subprocess.Popen[str] | None = None
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        is_ours = Path(playbook._file_name).resolve().parent == _REPOSITORY / "playbooks"
+        is_ready = "FIRSTBOX_PROOF_FILE" in os.environ or context.CLIARGS.get("check")
+        if is_ours and not is_ready:
+            self._playbook = Path(playbook._file_name).name
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        if not self._playbook or self._recorder:
+            return
+        hosts = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
+        self._recorder = subprocess.Popen(
+            [sys.executable, "-m", "api.jobs.direct"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
+            start_new_session=True,  # Ctrl-C is ours to hear; it writes down how we ended
+        )
+        command = " ".join(["ansible-playbook", *sys.argv[1:]])
+        self._write(
+            {
+                "playbook": self._playbook,
+                "nodes": [str(host) for host in hosts],
+                "user": getpass.getuser(),
+                "command": command[:1000],
+            }
+        )
+        answer = json.loads(self._recorder.stdout.readline() or '{"error": "no answer"}')
+        if "error" in answer:
+            self._display.error(f"Firstbox: {answer['error']}")
+            # An exception from a callback is only a warning to Ansible; this is not.
+            raise SystemExit(2)
+        self._display.display(f"Firstbox: this run is job {answer['job_id']}")
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        self._event("playbook_on_task_start", task)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        self._event("runner_on_ok", result.task, result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._event("runner_on_failed", result.task, result, ignore_errors=ignore_errors)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._event("runner_on_unreachable", result.task, result)
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        self._event("runner_item_on_ok", result.task, result)
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        self._event("runner_item_on_failed", result.task, result)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        failed = {**stats.failures, **stats.dark}
+        self._event("playbook_on_stats", None, rc=2 if failed else 0)
+        if self._recorder:
+            self._recorder.stdin.close()
+            self._recorder.wait()
+
+    def _event(self, kind: str, task: Any, result: Any = None, **more: Any) -> None:
+        if not self._recorder:
+            return
+        data: dict[str, Any] = {**more}
+        if task is not None:
+            data |= {"task": task.get_name(), "role": task._role and task._role.get_name()}
+        if result is not None:
+            data |= {"host": result.host.get_name(), "res": _said(result.result)}
+        now = datetime.now(UTC).isoformat()
+        self._write({"event": kind, "created": now, "event_data": data})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        assert self._recorder is not None  # noqa: S101  # its callers looked
+        try:
+            self._recorder.stdin.write(json.dumps(line) + "\n")
+            self._recorder.stdin.flush()
+        except BrokenPipeError:
+            self._display.error(
+                "Firstbox: the job of this run was lost; the run goes on without it"
+            )
+            self._recorder = None
+
+
+def _said(result: Any) -> dict[str, Any]:
+    """What a job's log needs of a result, and nothing a `no_log` hides."""
+    if result.get("_ansible_no_log"):
+        return {"msg": "hidden by no_log"}
+    kept: dict[str, Any] = {"msg": str(result["msg"])} if "msg" in result else {}
+    if "results" in result:
+        names = ("node", "ok", "reason", "message")
+        kept["results"] = [
+            {name: entry[name] for name in names if name in entry}
+            for entry in result["results"]
+            if isinstance(entry, dict)
+        ]
+    return kept
