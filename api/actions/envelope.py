@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
-from api.auth.callers import Caller
+from api.auth.callers import Caller, Callers
 from api.domain.queueing import Queue
 from api.settings import Settings
 
@@ -16,7 +16,9 @@ class ActionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    action: str | None = Field(None, description="The action's name; may be left out of its own URL.")
+    action: str | None = Field(
+        None, description="The action's name; may be left out of its own URL."
+    )
     USER_ID: str | None = Field(None, max_length=64, description="User id, with PASSWORD.")
     PASSWORD: str | None = Field(
         None,
@@ -67,6 +69,7 @@ class Context:
     engine: Engine
     queue: Queue
     caller: Caller
+    callers: Callers
 
 
 Answer = dict[str, Any]
