@@ -1,0 +1,351 @@
+"""The command `firstbox`. What a command needs is imported when it runs, so that help is quick."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.errors import FirstboxError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from api.settings import Settings
+
+app = typer.Typer(
+    name="firstbox",
+    help="Finds, installs and takes stock of the machines of a private cloud.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+user_app = typer.Typer(help="Who may log in.", no_args_is_help=True)
+token_app = typer.Typer(help="Bearer tokens, for scripts.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
+app.add_typer(token_app, name="token")
+
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="File whose first line is the password; `-` reads standard input."),
+]
+AskPassword = Annotated[bool, typer.Option("--ask-password", help="Ask for the password.")]
+UserId = Annotated[str, typer.Argument(help="User id.")]
+
+
+def main() -> None:
+    """Run the command; what went wrong is one sentence, and exit code 1."""
+    try:
+        app()
+    except FirstboxError as error:
+        _tell(error.message)
+        sys.exit(1)
+
+
+@app.command()
+def init(
+    admin_user: Annotated[str, typer.Option(help="User id of the first admin.")] = "admin",
+    password_file: PasswordFile = None,
+    *,
+    ask_password: AskPassword = False,
+) -> None:
+    """Make the home directory, keys, database and first admin; safe to repeat.
+
+    Without a password given, one is made and printed, this once.
+    """
+    from api.auth.keys import make_keys, make_private_directory
+    from api.jobs import queue
+    from api.store.session import migrate
+
+    settings = _settings()
+    _say(f"Home is {settings.home}.")
+    try:
+        make_private_directory(settings.home)
+        made = make_keys(settings)
+    except OSError as error:
+        raise FirstboxError(f"{error.filename}: {error.strerror}.") from error
+    _say(f"Made keys: {_names(made)}." if made else f"The keys are in {settings.keys} already.")
+    with _translated():
+        migrate(settings.database)
+        queue.prepare(settings)
+    _say(f"The database {_shown(settings.database)} has this release's tables.")
+    with _database(settings) as engine:
+        _first_admin(engine, admin_user, password_file, ask_password=ask_password)
+
+
+def _first_admin(
+    engine: "Engine", user_id: str, password_file: Path | None, *, ask_password: bool
+) -> None:
+    from api.auth.passwords import hash_password
+    from api.domain import users
+    from api.states import Role
+    from api.store.session import writing
+    from api.store.users import lock_admins
+
+    with writing(engine) as connection:
+        admins = sorted(lock_admins(connection))
+    if admins:
+        _say(f"There is an admin already: {', '.join(admins)}.")
+        return
+    password, is_made = _password(password_file, ask=ask_password)
+    password_hash = hash_password(password)
+    with writing(engine) as connection:
+        users.create(connection, user_id=user_id, password_hash=password_hash, role=Role.ADMIN)
+    _say(f"Made the first admin: {user_id}.")
+    _show_made(password, is_made=is_made)
+
+
+@user_app.command("add")
+def add_user(
+    user_id: UserId,
+    role: Annotated[str, typer.Option(help="viewer, operator or admin.")] = "viewer",
+    description: Annotated[str, typer.Option(help="Who this is.")] = "",
+    password_file: PasswordFile = None,
+    *,
+    ask_password: AskPassword = False,
+) -> None:
+    """Add a user. Without a password given, one is made and printed, this once."""
+    from api.auth.passwords import hash_password
+    from api.domain import users
+    from api.store.session import writing
+
+    known_role = _role(role)
+    with _database(_settings()) as engine:
+        password, is_made = _password(password_file, ask=ask_password)
+        password_hash = hash_password(password)
+        with writing(engine) as connection:
+            users.create(
+                connection,
+                user_id=user_id,
+                password_hash=password_hash,
+                role=known_role,
+                description=description,
+            )
+    _say(f"Made user {user_id} with the role {known_role}.")
+    _show_made(password, is_made=is_made)
+
+
+@user_app.command("list")
+def list_users() -> None:
+    """Show the users."""
+    from api.domain import users
+    from api.store.session import reading
+    from api.store.users import find_users
+
+    with _database(_settings()) as engine, reading(engine) as connection:
+        _total, rows = find_users(connection, [])
+    _table([users.view(row) for row in rows])
+
+
+@user_app.command("passwd")
+def change_password(
+    user_id: UserId, password_file: PasswordFile = None, *, ask_password: AskPassword = False
+) -> None:
+    """Give a user a new password. Without one given, one is made and printed, this once."""
+    from api.auth.passwords import hash_password
+    from api.domain import users
+    from api.store.session import reading, writing
+
+    with _database(_settings()) as engine:
+        with reading(engine) as connection:
+            users.known(connection, [user_id])
+        password, is_made = _password(password_file, ask=ask_password)
+        password_hash = hash_password(password)
+        with writing(engine) as connection:
+            users.change(connection, user_id, password_hash=password_hash)
+    _say(f"User {user_id} has a new password.")
+    _show_made(password, is_made=is_made)
+
+
+@user_app.command("delete")
+def delete_users(user_ids: Annotated[list[str], typer.Argument(help="User ids.")]) -> None:
+    """Delete users and their tokens, all or nothing."""
+    from api.domain import users
+    from api.store.session import writing
+
+    with _database(_settings()) as engine, writing(engine) as connection:
+        users.delete(connection, user_ids, caller_id=None)
+    _say(f"Deleted {', '.join(user_ids)}.")
+
+
+@token_app.command("create")
+def create_token(
+    user: Annotated[str, typer.Option(help="Whose token.")],
+    days: Annotated[int | None, typer.Option(help="Days until it expires.")] = None,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Print a new token, this once: it is not kept. It may do what its user may do."""
+    from api.domain import users
+    from api.store.session import writing
+
+    settings = _settings()
+    days = settings.token_days if days is None else days
+    with _database(settings) as engine, writing(engine) as connection:
+        token_id, token = users.create_token(connection, user, name=name, days=days)
+    _tell(f"Token {token_id} of user {user} is good for {days} days:")
+    _say(token)
+
+
+@token_app.command("list")
+def list_tokens(
+    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+) -> None:
+    """Show the tokens there are; not the tokens themselves, which nobody knows."""
+    import time
+
+    from api.domain import users
+    from api.store.session import reading
+    from api.store.users import get_tokens
+
+    with _database(_settings()) as engine, reading(engine) as connection:
+        rows = get_tokens(connection, user)
+    _table([users.token_view(row, time.time()) for row in rows])
+
+
+@token_app.command("revoke")
+def revoke_token(token_id: Annotated[str, typer.Argument(help="Token id, t-...")]) -> None:
+    """Make a token worthless; the service knows within two seconds."""
+    from api.domain import users
+    from api.store.session import writing
+
+    with _database(_settings()) as engine, writing(engine) as connection:
+        user_id = users.revoke_token(connection, token_id)
+    _say(f"Revoked token {token_id} of user {user_id}.")
+
+
+@app.command("settings")
+def show_settings() -> None:
+    """Show every setting: its name in the environment, its value, and what it is for."""
+    settings = _settings()
+    for name, field in type(settings).model_fields.items():
+        _say(f"FIRSTBOX_{name.upper()}={_value(settings, name)}\n    {field.description}")
+
+
+def _settings() -> "Settings":
+    from pydantic import ValidationError
+
+    from api.settings import load_settings
+
+    try:
+        return load_settings()
+    except ValidationError as error:
+        # The value may be a secret: the sentence leaves it out.
+        faults = [f"FIRSTBOX_{_path(one['loc'])}: {one['msg']}" for one in error.errors()]
+        raise FirstboxError(f"The settings are refused. {'; '.join(faults)}.") from None
+    except ValueError as error:
+        raise FirstboxError(f"The settings are refused: {error}.") from None
+
+
+def _path(place: tuple[int | str, ...]) -> str:
+    first, *rest = (str(part) for part in place)
+    return ".".join([first.upper(), *rest])
+
+
+@contextmanager
+def _database(settings: "Settings") -> "Iterator[Engine]":
+    """The database that `firstbox init` made."""
+    from sqlalchemy import make_url
+
+    from api.store.session import open_database
+
+    url = make_url(settings.database)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise FirstboxError(f"There is no database {url.database}: run `firstbox init` first.")
+    engine = open_database(settings.database)
+    try:
+        with _translated():
+            yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from api.store.session import translated
+
+    try:
+        with translated():
+            yield
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise FirstboxError(f"The database refused: {cause}") from error
+
+
+def _password(password_file: Path | None, *, ask: bool) -> tuple[str, bool]:
+    """The password, and whether we made it up."""
+    from api.auth.passwords import new_password
+
+    if password_file is not None:
+        return _first_line(password_file), False
+    if ask:
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True)), False
+    return new_password(), True
+
+
+def _first_line(path: Path) -> str:
+    try:
+        text = sys.stdin.readline() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FirstboxError(f"The password file {path} cannot be read: {error}.") from None
+    return text.partition("\n")[0].rstrip("\r")
+
+
+def _role(text: str) -> Any:
+    from api.states import Role
+
+    try:
+        return Role(text)
+    except ValueError:
+        raise FirstboxError(
+            f"There is no role {text}; there are {', '.join(role.value for role in Role)}."
+        ) from None
+
+
+def _value(settings: "Settings", name: str) -> str:
+    """A setting as it would stand in the environment; passwords in URLs are left out."""
+    import json
+
+    value = settings.model_dump(mode="json")[name]
+    if name == "database_url":
+        return _shown(settings.database)
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def _shown(url: str) -> str:
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _show_made(password: str, *, is_made: bool) -> None:
+    if is_made:
+        _say(f"Password, shown this once: {password}")
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        _tell("There are none.")
+        return
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
+    for row in [{name: name for name in widths}, *rows]:
+        _say("  ".join(str(row[name]).ljust(width) for name, width in widths.items()).rstrip())
+
+
+def _names(paths: list[Path]) -> str:
+    return ", ".join(str(path) for path in paths)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _tell(text: str) -> None:
+    """Words for people, on stderr, so that stdout can be piped."""
+    typer.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    main()
