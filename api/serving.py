@@ -1,4 +1,4 @@
-"""`firstbox serve` and `firstbox worker`: processes, from their start to their last breath."""
+"""`firstbox serve`: the API, and a worker process beside it that never outlives it."""
 
 import ctypes
 import logging
@@ -8,12 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from types import FrameType
 
 import uvicorn
 
 from api.app import create_app
-from api.jobs.worker import Worker
 from api.settings import Settings
 
 _LIBC = ctypes.CDLL(None)
@@ -42,18 +40,6 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
         )
     finally:
         keeper.stop()
-
-
-def work(settings: Settings) -> None:
-    """Run jobs until SIGTERM or SIGINT; their runs end with us and the jobs go back."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    Worker(settings).run_until(stop)
 
 
 class _WorkerKeeper(threading.Thread):

@@ -74,7 +74,11 @@ def work(settings: Settings, worker_id: str, run_job: Callable[[str, int], None]
 
     At most `worker_concurrency` calls at a time, each in a thread of its own.
     """
-    DBOS.workflow(name=_WORKFLOW)(run_job)
+
+    @DBOS.workflow(name=_WORKFLOW)
+    def run(job_id: str, attempt: int) -> None:
+        run_job(job_id, attempt)
+
     config: DBOSConfig = {
         "name": _NAME,
         "system_database_url": settings.database,

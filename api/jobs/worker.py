@@ -2,11 +2,13 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -27,6 +29,18 @@ _LOOK = 1.0  # seconds between two looks at the cancel flag
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "TMPDIR")
 
 logger = logging.getLogger("firstbox.worker")
+
+
+def work(settings: Settings) -> None:
+    """Run jobs until SIGTERM or SIGINT; their runs end with us and the jobs go back."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    Worker(settings).run_until(stop)
 
 
 class Worker:
