@@ -1,8 +1,8 @@
 """The HTTP service: `create_app(settings)`."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,11 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from api.actions import ACTIONS, Action
 from api.actions.dispatch import Means, answer, find_action, read_body, refusal
 from api.auth.callers import Callers
-from api.auth.credentials import public_jwks
 from api.errors import Busy, Malformed, OverLimit
 from api.jobs.queue import JobQueue
 from api.settings import Settings
 from api.store.session import check, open_database
+
+_THREADS = 16  # actions at work at the same time, each with its own database connection
 
 logger = logging.getLogger("firstbox.api")
 
@@ -47,12 +48,15 @@ def create_app(settings: Settings) -> FastAPI:
 def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = open_database(settings.database, pool_size=16)
-        queue = JobQueue(engine)
-        app.state.means = Means(settings, engine, queue, Callers(settings, engine))
+        engine = open_database(settings.database, pool_size=_THREADS)
+        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="action")
+        app.state.means = Means(
+            settings, engine, JobQueue(engine), Callers(settings, engine), threads
+        )
         try:
             yield
         finally:
+            threads.shutdown()
             engine.dispose()
 
     return lifespan
@@ -69,11 +73,8 @@ def _endpoint(settings: Settings, name: str | None) -> Callable[[Request], Await
             return _json(refusal(name or "", error), 400)
         means: Means = request.app.state.means
         address = request.client.host if request.client else ""
-        delay = means.callers.delay_for(str(body.get("USER_ID") or ""), address)
-        if delay:
-            await asyncio.sleep(delay)
         authorization = request.headers.get("authorization")
-        return _json(await run_in_threadpool(answer, means, asked, body, authorization, address))
+        return _json(await answer(means, asked, body, authorization, address))
 
     return endpoint
 
@@ -90,7 +91,7 @@ async def _body(request: Request, most: int) -> bytes:
 
 async def _public_key(request: Request) -> Response:
     """The server's public keys as a JWK set; PASSWORD is encrypted for one of them."""
-    return _json(public_jwks(request.app.state.means.settings))
+    return _json(request.app.state.means.callers.public_jwks)
 
 
 async def _healthz() -> dict[str, str]:

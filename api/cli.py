@@ -96,6 +96,31 @@ def _first_admin(
     _show_made(password, is_made=is_made)
 
 
+@app.command()
+def serve(
+    *,
+    worker: Annotated[bool, typer.Option(help="Run a worker beside the API.")] = True,
+) -> None:
+    """Answer the API, and run jobs, until told to stop."""
+    from api.serving import serve as serve_until_stopped
+
+    settings = _settings()
+    with _database(settings):
+        _log_to_stderr()
+    serve_until_stopped(settings, with_worker=worker)
+
+
+@app.command()
+def worker() -> None:
+    """Run jobs of this machine's zone until told to stop."""
+    from api.jobs.worker import work
+
+    settings = _settings()
+    with _database(settings):
+        _log_to_stderr()
+    work(settings)
+
+
 @user_app.command("add")
 def add_user(
     user_id: UserId,
@@ -220,6 +245,16 @@ def show_settings() -> None:
     settings = _settings()
     for name, field in type(settings).model_fields.items():
         _say(f"FIRSTBOX_{name.upper()}={_value(settings, name)}\n    {field.description}")
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for noisy in ("alembic", "dbos", "asyncssh"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _settings() -> "Settings":

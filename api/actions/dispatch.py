@@ -1,7 +1,9 @@
 """From a request's body to its answer, the same for every action; knows no HTTP."""
 
+import asyncio
 import logging
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from api.actions import ACTIONS, Action
-from api.actions.envelope import ActionRequest, Context
+from api.actions.envelope import ActionRequest, Answer, Context
 from api.auth.callers import Callers
 from api.auth.roles import require
 from api.domain.queueing import Queue
@@ -30,6 +32,7 @@ class Means:
     engine: Engine
     queue: Queue
     callers: Callers
+    threads: ThreadPoolExecutor  # handlers wait for the database there
 
 
 def read_body(body: bytes) -> dict[str, Any]:
@@ -53,23 +56,19 @@ def find_action(body: dict[str, Any], name: str | None) -> str:
     return given
 
 
-def answer(
+async def answer(
     means: Means, name: str, body: dict[str, Any], authorization: str | None, address: str
 ) -> dict[str, Any]:
     """Do what the request asks for; every failure is an answer too."""
     try:
-        return {
-            "action": f"{name}Response",
-            "ret_code": 0,
-            **_do(means, name, body, authorization, address),
-        }
+        done = await _do(means, name, body, authorization, address)
+        return {"action": f"{name}Response", "ret_code": 0, **done}
     except FirstboxError as error:
         return refusal(name, error)
     except Exception:
         number = secrets.token_hex(4)
         logger.exception("fault %s in %s", number, name)
-        message = f"A fault of the service; its log has it under {number}."
-        return refusal(name, OurFault(message))
+        return refusal(name, OurFault(f"A fault of the service; its log has it under {number}."))
 
 
 def refusal(name: str, error: FirstboxError) -> dict[str, Any]:
@@ -82,19 +81,20 @@ def refusal(name: str, error: FirstboxError) -> dict[str, Any]:
     }
 
 
-def _do(
+async def _do(
     means: Means, name: str, body: dict[str, Any], authorization: str | None, address: str
-) -> dict[str, Any]:
+) -> Answer:
     action = ACTIONS.get(name)
     if action is None:
         raise Malformed.field("action", f"there is no action {name[:64]!r}")
-    caller = means.callers.identify(
+    caller = await means.callers.admit(
         _text(body, "USER_ID"), _text(body, "PASSWORD"), authorization, address
     )
     require(caller, action.role)
     request = _read(action, body)
     context = Context(means.settings, means.engine, means.queue, caller, means.callers)
-    return action.handler(context, request)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(means.threads, action.handler, context, request)
 
 
 def _text(body: dict[str, Any], field: str) -> str | None:
