@@ -26,6 +26,7 @@ class GetStatusResponse(ActionResponse):
     pre_status: str
     job_id: str
     reason: str
+    advice: str
     steps: list[dict[str, Any]]
     nodes: list[dict[str, Any]]
     progress: float

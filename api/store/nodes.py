@@ -102,7 +102,7 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
             "zone_id": zone_id,
             "status": NodeStatus.PENDING,
             "pre_status": "",
-            "create_time": now,
+            "create_time": now + place / 1e6,  # so that a list keeps the order of the range
             "update_time": now,
             **dict.fromkeys(
                 (
@@ -119,7 +119,7 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
             ),
             "sub_roles": [],
         }
-        for address in addresses
+        for place, address in enumerate(addresses)
     ]
     if rows:
         connection.execute(insert(NODE), rows)
