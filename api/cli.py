@@ -39,7 +39,7 @@ def main() -> None:
     try:
         app()
     except FirstboxError as error:
-        _tell(error.message)
+        _tell(" ".join(error.message.split()))  # drivers break their lines
         sys.exit(1)
 
 

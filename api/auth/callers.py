@@ -120,7 +120,7 @@ class Callers:
 
     async def _admit_in_turn(self, user_id: str, password: str, address: str) -> Caller:
         """One try at a time: many at once neither outrun the delays nor repeat each other's work."""
-        turn = self._turns.setdefault((user_id, address), _Turn())
+        turn = self._turns.setdefault((_possible(user_id), address), _Turn())
         if turn.waiting >= _MOST_WAITING:
             raise Busy(f"Too many logins of this user from {address} at once: try again later.")
         turn.waiting += 1
@@ -136,7 +136,7 @@ class Callers:
 
     def delay_for(self, user_id: str, address: str) -> float:
         """Seconds to wait before this user's next try from this address."""
-        return self._failures.delay(user_id, address)
+        return self._failures.delay(_possible(user_id), address)
 
     def identify(
         self, user_id: str | None, password: str | None, authorization: str | None, address: str
@@ -249,12 +249,12 @@ class Callers:
             return users.get_user(connection, user_id)
 
     def _failed(self, user_id: str, address: str) -> None:
-        self._failures.add(user_id, address)
+        self._failures.add(_possible(user_id), address)
         self._audit(user_id, address, "a password or credential that is wrong")
 
     def _audit(self, user_id: str, address: str, what: str) -> None:
-        if self._failures.is_worth_a_row(user_id, address):
-            name = user_id if is_user_id(user_id) else ""
+        name = _possible(user_id)
+        if self._failures.is_worth_a_row(name, address):
             with writing(self._engine) as connection:
                 users.add_audit(
                     connection,
@@ -285,6 +285,11 @@ class Callers:
 
 def _is_recent(read: float, now: float) -> bool:
     return 0 <= now - read < _ROW_SECONDS  # a clock that was set back makes nothing last
+
+
+def _possible(user_id: str) -> str:
+    """The user id, or "" for what is none: a megabyte of letters is neither kept nor written down."""
+    return user_id if is_user_id(user_id) else ""
 
 
 def _digest(text: str) -> bytes:

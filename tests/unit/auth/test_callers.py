@@ -304,6 +304,14 @@ def test_failures_make_the_next_try_wait_and_a_success_ends_it(
     assert callers.delay_for("admin", HERE) == 0
 
 
+def test_ids_that_cannot_be_are_not_kept(callers: Callers) -> None:
+    for number in range(6):
+        refusal(callers, "x" * 100_000 + str(number), "garbage")
+
+    assert list(callers._failures._streaks) == [("", HERE)]
+    assert callers.delay_for("y" * 100_000, HERE) == 2
+
+
 def test_a_credential_too_old_is_no_failure(callers: Callers, clock: Clock) -> None:
     credential = sealed(callers, clock)
     clock.now += 1000
