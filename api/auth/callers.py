@@ -33,7 +33,7 @@ from api.store.session import reading, writing
 _ROW_SECONDS = 1.5  # how long a row that was read counts as the present
 _VERDICT_SECONDS = 60.0  # how long a checked password needs no argon2
 _MOST = 4096  # entries of each memory
-_MOST_WAITING = 64  # tries in line for one user and address
+_MOST_WAITING = 1024  # calls in line for one user and address, while the first is being proven
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

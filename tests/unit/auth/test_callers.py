@@ -12,7 +12,7 @@ from api.auth.callers import Caller, Callers
 from api.auth.credentials import seal
 from api.auth.roles import require
 from api.domain import users
-from api.errors import NotAllowed, NotProven, TooOld
+from api.errors import Busy, NotAllowed, NotProven, TooOld
 from api.settings import Settings
 from api.states import Role
 from api.store.session import reading, writing
@@ -380,6 +380,18 @@ def test_many_wrong_tries_at_once_do_not_outrun_the_delays(
 
     assert {type(end) for end in asyncio.run(burst())} == {NotProven}
     assert slept == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16]
+
+
+def test_the_line_of_tries_is_bounded(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers_module, "_MOST_WAITING", 2)
+
+    async def burst() -> list[Any]:
+        tries = (callers.admit("admin", "garbage", None, HERE) for _ in range(5))
+        return await asyncio.gather(*tries, return_exceptions=True)
+
+    ends = [type(end) for end in asyncio.run(burst())]
+    assert (ends.count(NotProven), ends.count(Busy)) == (2, 3)
+    assert not callers._turns
 
 
 def test_a_user_already_proven_does_not_wait_behind_failures(
