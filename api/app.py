@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.actions import ACTIONS, Action
 from api.actions.dispatch import Means, answer, find_action, read_body, refusal
 from api.auth.callers import Callers
+from api.domain.progress import RecentStatuses
 from api.errors import Busy, Malformed, OverLimit
 from api.jobs.queue import JobQueue
 from api.settings import Settings
@@ -51,7 +52,12 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         engine = open_database(settings.database, pool_size=_THREADS)
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="action")
         app.state.means = Means(
-            settings, engine, JobQueue(engine), Callers(settings, engine), threads
+            settings,
+            engine,
+            JobQueue(engine),
+            Callers(settings, engine),
+            RecentStatuses(),
+            threads,
         )
         try:
             yield

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from api.actions.envelope import Context
 from api.auth.callers import Caller, Callers
 from api.auth.keys import make_keys
+from api.domain.progress import RecentStatuses
 from api.settings import Settings
 from api.states import Role
 from api.store.session import migrate, open_database, writing
@@ -79,4 +80,11 @@ def context(
     settings: Settings, engine: Engine, queue: RecordingQueue, admin: Caller, callers: Callers
 ) -> Context:
     """What a handler is given when the admin calls."""
-    return Context(settings=settings, engine=engine, queue=queue, caller=admin, callers=callers)
+    return Context(
+        settings=settings,
+        engine=engine,
+        queue=queue,
+        caller=admin,
+        callers=callers,
+        statuses=RecentStatuses(),
+    )

@@ -17,6 +17,8 @@ class Action:
     response: type[ActionResponse]
     handler: Callable[[Any, Any], Answer]
     role: Role
+    # Answers from memory, without a thread and a look into the database, or says None.
+    recall: Callable[[Any, Any], Answer | None] | None = None
 
     @property
     def name(self) -> str:
@@ -35,7 +37,13 @@ _TABLE = (
         node.modify_node_attributes,
         Role.OPERATOR,
     ),
-    Action(job.GetStatusRequest, job.GetStatusResponse, job.get_status, Role.VIEWER),
+    Action(
+        job.GetStatusRequest,
+        job.GetStatusResponse,
+        job.get_status,
+        Role.VIEWER,
+        recall=job.recall_status,
+    ),
     Action(job.GetLogRequest, job.GetLogResponse, job.get_log, Role.VIEWER),
     Action(job.DescribeJobsRequest, job.DescribeJobsResponse, job.describe_jobs, Role.VIEWER),
     Action(job.CancelJobRequest, job.CancelJobResponse, job.cancel_job, Role.OPERATOR),

@@ -15,6 +15,7 @@ from api.actions import ACTIONS, Action
 from api.actions.envelope import ActionRequest, Answer, Context
 from api.auth.callers import Callers
 from api.auth.roles import require
+from api.domain.progress import RecentStatuses
 from api.domain.queueing import Queue
 from api.errors import FirstboxError, Malformed, OurFault
 from api.settings import Settings
@@ -32,6 +33,7 @@ class Means:
     engine: Engine
     queue: Queue
     callers: Callers
+    statuses: RecentStatuses
     threads: ThreadPoolExecutor  # handlers wait for the database there
 
 
@@ -92,7 +94,12 @@ async def _do(
     )
     require(caller, action.role)
     request = _read(action, body)
-    context = Context(means.settings, means.engine, means.queue, caller, means.callers)
+    context = Context(
+        means.settings, means.engine, means.queue, caller, means.callers, means.statuses
+    )
+    known = action.recall(context, request) if action.recall else None
+    if known is not None:
+        return known
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(means.threads, action.handler, context, request)
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from api.auth.callers import Caller, Callers
+from api.domain.progress import RecentStatuses
 from api.domain.queueing import Queue
 from api.settings import Settings
 
@@ -70,6 +71,7 @@ class Context:
     queue: Queue
     caller: Caller
     callers: Callers
+    statuses: RecentStatuses
 
 
 Answer = dict[str, Any]

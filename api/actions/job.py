@@ -36,7 +36,16 @@ def get_status(context: Context, request: GetStatusRequest) -> Answer:
     """Show a job's status, its steps, and where each of its nodes stands."""
     with reading(context.engine) as connection:
         job = jobs.find(connection, request.job_action, request.job_id)
-        return progress.status(connection, job)
+        status = progress.status(connection, job)
+    context.statuses.remember(status)
+    return status
+
+
+def recall_status(context: Context, request: GetStatusRequest) -> Answer | None:
+    """GetStatus from memory, where it was read a moment ago."""
+    if request.job_id is None:
+        return None
+    return context.statuses.recall(request.job_id, request.job_action)
 
 
 class GetLogRequest(AnyRequest):

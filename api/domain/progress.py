@@ -1,5 +1,7 @@
 """What a job shows of itself."""
 
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +10,35 @@ from sqlalchemy import Connection, Row
 from api.domain.nodes import wire_time
 from api.states import ADVICE, FINISHED, Reason, WorkStatus
 from api.store import jobs
+
+
+class RecentStatuses:
+    """Statuses read a moment ago, so that many consoles watching one job cost as much as one.
+
+    Events reach the database every 0.25 s; what is remembered is younger than that, except for
+    finished jobs, which change no more.
+    """
+
+    _YOUNG = 0.1  # seconds
+    _MOST = 1000
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    def remember(self, status: dict[str, Any]) -> None:
+        """Keep a status that was just read."""
+        if len(self._known) >= self._MOST:
+            self._known.clear()
+        is_over = status["status"] in FINISHED
+        until = math.inf if is_over else time.monotonic() + self._YOUNG
+        self._known[status["job_id"]] = (until, status)
+
+    def recall(self, job_id: str, action: str) -> dict[str, Any] | None:
+        """The job's status, if it is known and young enough."""
+        until, status = self._known.get(job_id, (0.0, {}))
+        if time.monotonic() > until or status["job_action"] != action:
+            return None
+        return status
 
 
 def status(connection: Connection, job: Row[Any]) -> dict[str, Any]:
