@@ -80,6 +80,10 @@ def record_hardware(connection: Connection, node_id: str, found: Mapping[str, An
 
     True if anything is different from what was known.
     """
+    # Locked: an operator's decision about a disk comes wholly before this, or wholly after it.
+    known = connection.execute(
+        select(NODE).where(NODE.c.node_id == node_id).with_for_update()
+    ).one()
     disk_rows = _lasting_ids(
         connection,
         DISK,
@@ -100,15 +104,22 @@ def record_hardware(connection: Connection, node_id: str, found: Mapping[str, An
         ],
         "memory": found["memory"],
         "mgmt_network": found["mgmt_network"],
-        "networks": [_network_view(node_id, net, network_rows) for net in found["networks"]],
+        "networks": [
+            {
+                **_network_view(node_id, net, network_rows),
+                "raw_device_info": _network_view(node_id, net["raw_device_info"], network_rows)
+                if net.get("raw_device_info")
+                else {},
+            }
+            for net in found["networks"]
+        ],
         "os": found["os"],
         "os_disk": os_disks[0] if os_disks else NO_DISK,
     }
     values = {"hardware": orjson.dumps(document).decode(), "hostname": found["hostname"]}
     if found["system"]["serial_number"]:
         values["serial_number"] = found["system"]["serial_number"]
-    known = select(*(NODE.c[name] for name in values)).where(NODE.c.node_id == node_id)
-    if connection.execute(known).one()._asdict() == values:
+    if all(getattr(known, name) == value for name, value in values.items()):
         return False
     update_node(connection, node_id, values)
     return True
@@ -166,8 +177,9 @@ def _lasting_ids(
 
 
 def _names(networks: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-    raw = [net["raw_device_info"]["name"] for net in networks if net.get("raw_device_info")]
-    return [*(net["name"] for net in networks), *raw]
+    raw = [net["raw_device_info"] for net in networks if net.get("raw_device_info")]
+    names = [name for net in (*networks, *raw) for name in (net["name"], net["raw_device"])]
+    return [name for name in names if name]
 
 
 def _disk_view(node_id: str, disk: Mapping[str, Any], row: Any) -> dict[str, Any]:
@@ -184,13 +196,10 @@ def _disk_view(node_id: str, disk: Mapping[str, Any], row: Any) -> dict[str, Any
 def _network_view(
     node_id: str, network: Mapping[str, Any], rows: Mapping[str, Any]
 ) -> dict[str, Any]:
-    raw = network.get("raw_device_info")
+    below = network["raw_device"]
     return {
         **{name: network[name] for name in _NETWORK_FACTS},
         "network_id": rows[network["name"]].network_id,
         "node_id": node_id,
-        "raw_device_id": rows[raw["name"]].network_id if raw else "",
-        "raw_device_info": _network_view(node_id, {**raw, "raw_device_info": None}, rows)
-        if raw
-        else {},
+        "raw_device_id": rows[below].network_id if below else "",
     }
