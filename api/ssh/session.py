@@ -11,6 +11,17 @@ import asyncssh
 from api.ssh.target import Refused, Target
 from api.states import Reason
 
+# Ed25519 first, as OpenSSH asks: an older dropbear without an RSA key offers RSA all the same, and
+# dies when it is taken at its word.
+_HOST_KEY_ALGORITHMS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ssh-rsa",
+)
 MAX_OUTPUT = 4_000_000  # bytes; a node that prints more is broken or hostile
 
 
@@ -69,7 +80,9 @@ class Sessions:
             connection.abort()
 
     async def _connect(self, target: Target) -> asyncssh.SSHClientConnection:
-        known = target.host_key.split()[0] if target.host_key else ""
+        known = (
+            target.host_key.split()[0] if target.known_hosts != "off" and target.host_key else ""
+        )
         return await asyncssh.connect(
             target.address,
             target.port,
@@ -78,7 +91,7 @@ class Sessions:
             client_keys=[_private_key(target.private_key)],
             client_factory=lambda: _HostKeyCheck(target),
             known_hosts=None if target.known_hosts == "off" else ([], [], []),
-            server_host_key_algs=[known] if known and target.known_hosts != "off" else (),
+            server_host_key_algs=_host_key_algorithms(known),
             config=None,
             agent_path=None,
             preferred_auth="publickey",
@@ -120,6 +133,13 @@ class _HostKeyCheck(asyncssh.SSHClient):
             return self._target.known_hosts == "accept-new"
         shown = key.export_public_key("openssh").decode().split()[:2]
         return bool(shown == self._target.host_key.split()[:2])
+
+
+def _host_key_algorithms(known: str) -> list[str]:
+    """Ways to prove a host key of the recorded kind; without a record, of every kind."""
+    if known == "ssh-rsa":  # the name of the key, and of its oldest signature, now refused by many
+        return [name for name in _HOST_KEY_ALGORITHMS if "rsa" in name]
+    return [known] if known else list(_HOST_KEY_ALGORITHMS)
 
 
 async def _run(connection: asyncssh.SSHClientConnection, script: str) -> str:
