@@ -88,11 +88,13 @@ packages-test:
 
 # Made anew only when a lock file changed, so that nothing stays that the lock does not name.
 .venv/run: requirements.txt
+	@echo "Installing Python packages into .venv"
 	$(PYTHON) -m venv --clear .venv
-	pip install --quiet --require-hashes --requirement requirements.txt
-	pip install --quiet --no-deps --no-build-isolation --editable .
+	pip install -qq --require-hashes --requirement requirements.txt
+	pip install -qq --no-deps --no-build-isolation --editable .
 	touch $@
 
 .venv/dev: requirements-dev.txt .venv/run
-	pip install --quiet --require-hashes --requirement requirements-dev.txt
+	@echo "Installing Python packages for development and tests into .venv"
+	pip install -qq --require-hashes --requirement requirements-dev.txt
 	touch $@

@@ -73,8 +73,8 @@ def show_nodes(nodes: list[dict[str, Any]]) -> None:
             node["hostname"],
             node["address"],
             f"{node['os']['os_name']} {node['os']['os_version']}".strip(),
-            f"{node['cpu']['cpu_processors']} x {node['cpu']['cpu_model']}",
-            f"{node['memory']['memory_size']:g} GiB",
+            _cpu(node["cpu"]),
+            _amount(node["memory"]["memory_size"], "GiB"),
             "\n".join(map(_disk, [node["os_disk"], *node["data_disks"]])).strip(),
             "\n".join(map(_network, node["networks"])),
             node["status"],
@@ -83,8 +83,16 @@ def show_nodes(nodes: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
+def _cpu(cpu: dict[str, Any]) -> str:
+    return f"{cpu['cpu_processors']} x {cpu['cpu_model']}" if cpu["cpu_processors"] else ""
+
+
+def _amount(number: float, unit: str) -> str:
+    return f"{number:g} {unit}" if number else ""
+
+
 def _disk(disk: dict[str, Any]) -> str:
-    return f"{disk['name']} {disk['size']:g} GB" if disk["name"] else ""
+    return f"{disk['name']} {_amount(disk['size'], 'GB')}".strip()
 
 
 def _network(network: dict[str, Any]) -> str:
