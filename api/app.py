@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from api.actions import ACTIONS, Action
 from api.actions.dispatch import Means, answer, find_action, read_body, refusal
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route(
         "/api/public-key", _public_key, methods=["GET"], summary="The key for PASSWORD"
     )
+    app.add_exception_handler(HTTPException, _not_served)
     app.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is up")
     app.add_api_route("/readyz", _readyz, methods=["GET"], summary="Database and queue answer")
     return app
@@ -114,6 +116,15 @@ async def _readyz(request: Request) -> Response:
     except Busy as error:
         return _json({"status": "not ready", "message": error.message}, 503)
     return _json({"status": "ready"})
+
+
+async def _not_served(_request: Request, error: Exception) -> Response:
+    """No such address, or not with this method: the same envelope as everywhere."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for no other
+    message = f"{error.detail}: actions are asked for by POST to /api or /api/<Action>."
+    response = _json(refusal("", Malformed(message)), error.status_code)
+    response.headers.update(error.headers or {})
+    return response
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -23,6 +23,10 @@ logger = logging.getLogger("firstbox")
 
 def serve(settings: Settings, *, with_worker: bool = True) -> None:
     """Answer the API, with a worker beside it, until SIGTERM or SIGINT."""
+    # uvicorn raises the signal that stopped it once more, for us: without handlers of our own that
+    # would end this process before its worker.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     keeper = _WorkerKeeper()
     if with_worker:
         keeper.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import reprlib
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from api.settings import Settings
 
 logger = logging.getLogger("firstbox.api")
 
+_SHORT = reprlib.Repr()  # a caller's value in a message, however large or deep it is
+_SHORT.maxstring = 64
 _SECRET_FIELDS = frozenset({"PASSWORD", "password", "ipmi_password"})
 
 
@@ -50,9 +53,11 @@ def read_body(body: bytes) -> dict[str, Any]:
 
 def find_action(body: dict[str, Any], name: str | None) -> str:
     """The action's name: from the URL, else from the body; both must agree. Raises Malformed."""
-    given = body.get("action", name)
-    if not isinstance(given, str) or not given:
+    given = name if body.get("action") is None else body["action"]
+    if given is None:
         raise Malformed.field("action", "is missing: it names what to do")
+    if not isinstance(given, str):
+        raise Malformed.field("action", f"is not a text, but {_SHORT.repr(given)}")
     if name is not None and given != name:
         raise Malformed.field("action", f"is {given[:64]!r}, but the address says {name}")
     return given
@@ -76,7 +81,7 @@ async def answer(
 def refusal(name: str, error: FirstboxError) -> dict[str, Any]:
     """The envelope of a refusal."""
     return {
-        "action": f"{name}Response",
+        "action": f"{name[:64]}Response",
         "ret_code": error.ret_code,
         "message": error.message,
         "errors": error.errors,
@@ -107,7 +112,7 @@ async def _do(
 def _text(body: dict[str, Any], field: str) -> str | None:
     value = body.get(field)
     if value is not None and not isinstance(value, str):
-        raise Malformed.field(field, "is not a text")
+        raise Malformed.field(field, f"is not a text, but of type {type(value).__name__}")
     return value
 
 
@@ -121,10 +126,12 @@ def _read(action: Action, body: dict[str, Any]) -> ActionRequest:
 
 
 def _field_error(detail: Any) -> dict[str, str]:
-    field = ".".join(str(part) for part in detail["loc"]) or "request"
+    field = ".".join(str(part) for part in detail["loc"])[:128] or "request"
+    if not field.isprintable():
+        field = repr(field)
     if detail["type"] == "extra_forbidden":
         return {"field": field, "message": "this action has no such parameter"}
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] != "missing" and detail["loc"] and field not in _SECRET_FIELDS:
-        message += f", not {str(detail['input'])[:64]!r}"
+        message += f", not {_SHORT.repr(detail['input'])}"
     return {"field": field, "message": message[:1].lower() + message[1:]}

@@ -1,15 +1,19 @@
 """What every request and every answer has in common, and what a handler is given."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Engine
 
 from api.auth.callers import Caller, Callers
 from api.domain.progress import RecentStatuses
 from api.domain.queueing import Queue
 from api.settings import Settings
+
+# A word to look for: whatever fits in a line, but nothing a database chokes on.
+Word = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Offset = Annotated[int, Field(ge=0, le=2**62, description="Entries to pass over.")]
 
 
 class ActionRequest(BaseModel):

@@ -1,21 +1,22 @@
 """Actions on jobs: what they show, and what may be done to them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from api.actions.envelope import ActionResponse, Answer, AnyRequest, Context
+from api.actions.envelope import ActionResponse, Answer, AnyRequest, Context, Offset, Word
 from api.domain import jobs, progress
 from api.store.session import reading, writing
 
 JobActionName = Literal["CollectNodes"]
+JobId = Annotated[str, StringConstraints(pattern=r"^j-[0-9A-Za-z]{8}$")]
 
 
 class GetStatusRequest(AnyRequest):
     """Which job; without `job_id` the newest of that action."""
 
     job_action: JobActionName
-    job_id: str | None = Field(None, max_length=64)
+    job_id: JobId | None = None
 
 
 class GetStatusResponse(ActionResponse):
@@ -52,9 +53,9 @@ class GetLogRequest(AnyRequest):
     """Which job's log; `job_status` keeps the lines of one status, `failed` those of failures."""
 
     job_action: JobActionName
-    job_id: str | None = Field(None, max_length=64)
+    job_id: JobId | None = None
     job_status: str | None = Field(None, pattern=r"^(step[0-9]{1,2}|failed|successful)$")
-    after: int = Field(0, ge=0, description="Only lines after this number.")
+    after: int = Field(0, ge=0, le=2**31 - 1, description="Only lines after this number.")
     limit: int | None = Field(None, ge=1, le=100_000, description="Most lines in the answer.")
 
 
@@ -82,12 +83,12 @@ def get_log(context: Context, request: GetLogRequest) -> Answer:
 class DescribeJobsRequest(AnyRequest):
     """Which jobs to show; the filters combine with AND."""
 
-    job_ids: list[str] | None = None
+    job_ids: list[Word] | None = Field(None, max_length=1000)
     job_action: JobActionName | None = None
-    status: str | None = Field(None, description="`step1`, `failed`, `successful`, or `running`.")
-    node_id: str | None = Field(None, description="Jobs that had this node.")
+    status: Word | None = Field(None, description="`step1`, `failed`, `successful`, or `running`.")
+    node_id: Word | None = Field(None, description="Jobs that had this node.")
     limit: int | None = Field(None, ge=1, le=100_000)
-    offset: int = Field(0, ge=0)
+    offset: Offset = 0
     sort_key: Literal["create_time", "finish_time", "status", "job_id"] = "create_time"
     reverse: bool = True
 
@@ -119,7 +120,7 @@ def describe_jobs(context: Context, request: DescribeJobsRequest) -> Answer:
 class CancelJobRequest(AnyRequest):
     """The job to stop."""
 
-    job_id: str = Field(max_length=64)
+    job_id: JobId
 
 
 class CancelJobResponse(ActionResponse):
@@ -138,7 +139,7 @@ def cancel_job(context: Context, request: CancelJobRequest) -> Answer:
 class RetryJobRequest(AnyRequest):
     """The finished job whose failed nodes to try again."""
 
-    job_id: str = Field(max_length=64)
+    job_id: JobId
 
 
 class RetryJobResponse(ActionResponse):

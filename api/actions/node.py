@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from api.actions.envelope import ActionResponse, Answer, Context, NodeRequest
+from api.actions.envelope import ActionResponse, Answer, Context, NodeRequest, Offset, Word
 from api.domain import jobs, nodes
 from api.domain.addresses import addresses_between
-from api.errors import Malformed, OverLimit
+from api.errors import OverLimit
 from api.store.nodes import find_nodes, matches
 from api.store.session import reading, writing
 
@@ -28,29 +28,38 @@ SortKey = Literal[
     "node_id", "hostname", "address", "status", "zone_id", "role", "create_time", "update_time"
 ]
 
+NodeField = Literal[
+    "address", "cpu", "create_time", "data_disks", "description", "hostname", "memory",
+    "mgmt_network", "networks", "node_id", "os", "os_disk", "pre_status", "product_name",
+    "product_type", "role", "serial_number", "status", "sub_roles", "update_time", "zone_id",
+]  # fmt: skip
+Flag = Annotated[int, Field(ge=0, le=1)]
+
 
 class PagedRequest(NodeRequest):
     """Paging of lists; without `limit` everything is returned."""
 
     limit: int | None = Field(None, ge=1, le=100_000, description="Most entries in the answer.")
-    offset: int = Field(0, ge=0, description="Entries to pass over.")
+    offset: Offset = 0
     reverse: bool = Field(False, description="Sort downwards.")
-    search_word: str | None = Field(None, max_length=128, description="Part of a name or address.")
+    search_word: Word | None = Field(None, description="Part of a name or address.")
 
 
 class DescribeNodesRequest(PagedRequest):
     """Which nodes to show; the filters combine with AND."""
 
-    node_ids: list[str] | None = None
-    product_type: str | None = None
-    product_name: str | None = None
-    role: str | None = None
-    sub_roles: list[str] | None = Field(None, description="The node has all of these.")
-    status: str | None = None
-    pre_status: str | None = None
-    zone_id: str | None = None
+    node_ids: list[Word] | None = None
+    product_type: Word | None = None
+    product_name: Word | None = None
+    role: Word | None = None
+    sub_roles: list[Name] | None = Field(
+        None, max_length=64, description="The node has all of these."
+    )
+    status: Word | None = None
+    pre_status: Word | None = None
+    zone_id: Word | None = None
     sort_key: SortKey = "create_time"
-    fields: list[str] | None = Field(None, description="Only these fields, and the node_id.")
+    fields: list[NodeField] | None = Field(None, description="Only these fields, and the node_id.")
 
 
 class DescribeNodesResponse(ActionResponse):
@@ -181,7 +190,7 @@ class ModifyNodeAttributesRequest(NodeRequest):
         None, max_length=4096, description="Disk names, comma-separated: `vdb, vdc`."
     )
     type: Literal["sata", "sas", "ssd", "nvme"] | None = None
-    status: Literal[0, 1] | None = Field(None, description="1: may be used for data, 0: not.")
+    status: Flag | None = Field(None, description="1: may be used for data, 0: not.")
     hostname: Hostname | None = None
     role: NameOrEmpty | None = None
     sub_roles: list[Name] | None = Field(None, max_length=64)
@@ -189,9 +198,20 @@ class ModifyNodeAttributesRequest(NodeRequest):
     product_name: NameOrEmpty | None = None
     zone_id: Name | None = None
     description: FreeText | None = None
-    forget_host_key: Literal[0, 1] = Field(
+    forget_host_key: Flag = Field(
         0, description="1: take the next host key as at first contact, after a reinstall."
     )
+
+    @field_validator("data_disks")
+    @classmethod
+    def _names_disks(cls, data_disks: str | None) -> str | None:
+        names = [] if data_disks is None else _split(data_disks)
+        if data_disks is not None and not names:
+            raise ValueError("names no disk")
+        for name in names:
+            if not re.fullmatch(r"[0-9A-Za-z!_-]{1,64}", name):
+                raise ValueError(f"{name[:64]!r} is not a disk name")
+        return data_disks
 
     @model_validator(mode="after")
     def _says_something(self) -> "ModifyNodeAttributesRequest":
@@ -205,12 +225,7 @@ class ModifyNodeAttributesRequest(NodeRequest):
 
     def disk_names(self) -> list[str]:
         """The names in `data_disks`."""
-        names = [name.strip() for name in (self.data_disks or "").split(",")]
-        names = list(dict.fromkeys(name for name in names if name))
-        for name in names:
-            if not re.fullmatch(r"[0-9A-Za-z!_-]{1,64}", name):
-                raise Malformed.field("data_disks", f"{name[:64]!r} is not a disk name")
-        return names
+        return _split(self.data_disks or "")
 
     def changes(self) -> dict[str, Any]:
         """Columns to set on the node."""
@@ -236,6 +251,11 @@ def modify_node_attributes(context: Context, request: ModifyNodeAttributesReques
             disk_status=request.status,
         )
     return {}
+
+
+def _split(data_disks: str) -> list[str]:
+    names = [name.strip() for name in data_disks.split(",")]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _not_too_many(context: Context, node_ids: list[str]) -> None:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from api.errors import Malformed, OverLimit
 
 MAX_RANGE = 1024
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 def addresses_between(
@@ -40,6 +41,8 @@ def _address(field: str, value: str) -> IPv4Address | IPv6Address:
         raise Malformed.field(field, f"{value[:64]!r} is not an IP address") from None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise Malformed.field(field, f"{value[:64]!r} has a zone; give the address alone")
-    if address.is_multicast or address.is_unspecified:
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        raise Malformed.field(field, f"{value} is an IPv4 address: write {address.ipv4_mapped}")
+    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
         raise Malformed.field(field, f"{value} is not the address of one machine")
     return address

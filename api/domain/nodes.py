@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from api.domain import jobs
 from api.domain.conditions import known, not_busy
 from api.domain.queueing import Queue
-from api.errors import NotFound
+from api.errors import Conflict, NotFound
 from api.store import hardware, nodes
 
 NO_HARDWARE = orjson.dumps(hardware.NO_HARDWARE).decode()
@@ -49,6 +49,10 @@ def change(
 ) -> None:
     """Set attributes of a node, and type and status of some of its data disks."""
     known(connection, [node_id])
+    if "hostname" in values:
+        others = set(nodes.find_hostname(connection, values["hostname"])) - {node_id}
+        if others:
+            raise Conflict(f"Node {min(others)} has the hostname {values['hostname']} already.")
     if data_disks:
         unknown = hardware.decide_disks(
             connection, node_id, data_disks, disk_type=disk_type, status=disk_status

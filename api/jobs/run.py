@@ -40,7 +40,7 @@ def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
         return run_playbook(
             settings.content / "playbooks" / PLAYBOOKS[recorder.action],
             directory,
-            environment={"FIRSTBOX_NODES": f"@{directory / 'nodes'}"},
+            environment={"FIRSTBOX_NODES": f"@{directory / 'nodes'}", "FIRSTBOX_JOB": name},
             variables={"firstbox_run_dir": str(directory / "found")},
             proof=secrets.token_urlsafe(32),
             events=recorder.events,

@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from collections.abc import Iterable, Sequence
 
 _ALPHABET = string.digits + string.ascii_letters
 
@@ -12,3 +13,8 @@ def new_id(kind: str) -> str:
     62^8 values: the primary key of the table is what makes it unique.
     """
     return f"{kind}-" + "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+def chunks(ids: Sequence[str], size: int = 1000) -> Iterable[Sequence[str]]:
+    """Ids in portions for `IN (...)`: databases bound the parameters of one statement."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))

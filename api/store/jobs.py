@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import Conflict
 from api.states import FINISHED, STEPS, JobAction, JobStatus, WorkStatus, step_status
-from api.store.ids import new_id
+from api.store.ids import chunks, new_id
 from api.store.tables import Job, JobNode, JobStep, LogLine, columns
 
 JOB = columns(Job)
@@ -185,13 +185,13 @@ def matches(
 def count_nodes(connection: Connection, job_ids: Sequence[str]) -> dict[str, dict[str, int]]:
     """Per job: how many of its nodes have which status."""
     counts: dict[str, dict[str, int]] = {job_id: {} for job_id in job_ids}
-    query = (
-        select(JOB_NODE.c.job_id, JOB_NODE.c.status, func.count())
-        .where(JOB_NODE.c.job_id.in_(job_ids))
-        .group_by(JOB_NODE.c.job_id, JOB_NODE.c.status)
+    query = select(JOB_NODE.c.job_id, JOB_NODE.c.status, func.count()).group_by(
+        JOB_NODE.c.job_id, JOB_NODE.c.status
     )
-    for job_id, status, number in connection.execute(query):
-        counts[job_id][status] = number
+    for chunk in chunks(job_ids):
+        rows = connection.execute(query.where(JOB_NODE.c.job_id.in_(chunk)))
+        for job_id, status, number in rows:
+            counts[job_id][status] = number
     return counts
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    and_,
     bindparam,
     cast,
     delete,
@@ -18,10 +17,12 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import Text
 
+from api.errors import Conflict
 from api.states import NODE_TRANSITIONS, NodeStatus
-from api.store.ids import new_id
+from api.store.ids import chunks, new_id
 from api.store.tables import JobNode, Node, columns
 
 NODE = columns(Node)
@@ -60,11 +61,10 @@ def matches(
     if node_ids is not None:
         conditions.append(NODE.c.node_id.in_(node_ids))
     if sub_roles is not None:
-        # JSON text of a list of plain words: the quoted word is in it or it is not.
+        # JSON text of a list of plain words: the quoted word is in it or it is not. Not LIKE:
+        # SQLite's does not tell capital letters from small ones.
         text = cast(NODE.c.sub_roles, Text)
-        conditions.append(
-            and_(*(text.contains(f'"{word}"', autoescape=True) for word in sub_roles))
-        )
+        conditions += [func.replace(text, f'"{word}"', "") != text for word in sub_roles]
     if search_word:
         conditions.append(
             or_(*(NODE.c[name].icontains(search_word, autoescape=True) for name in SEARCHED))
@@ -75,16 +75,22 @@ def matches(
 def get_nodes(connection: Connection, node_ids: Iterable[str]) -> dict[str, Row[Any]]:
     """Rows of these nodes by id; unknown ids are not in the answer."""
     found: dict[str, Row[Any]] = {}
-    for chunk in _chunks(list(node_ids)):
+    for chunk in chunks(list(node_ids)):
         rows = connection.execute(select(NODE).where(NODE.c.node_id.in_(chunk)))
         found.update((row.node_id, row) for row in rows)
     return found
 
 
+def find_hostname(connection: Connection, hostname: str) -> list[str]:
+    """The nodes with this hostname, capital letters or small."""
+    same = func.lower(NODE.c.hostname) == hostname.lower()
+    return list(connection.execute(select(NODE.c.node_id).where(same)).scalars())
+
+
 def find_addresses(connection: Connection, addresses: Sequence[str]) -> dict[str, str]:
     """Which of these addresses already belong to a node: address -> node id."""
     found: dict[str, str] = {}
-    for chunk in _chunks(addresses):
+    for chunk in chunks(addresses):
         rows = connection.execute(
             select(NODE.c.address, NODE.c.node_id).where(NODE.c.address.in_(chunk))
         )
@@ -93,7 +99,10 @@ def find_addresses(connection: Connection, addresses: Sequence[str]) -> dict[str
 
 
 def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) -> list[str]:
-    """One pending node per address; their new ids, in order."""
+    """One pending node per address; their new ids, in order.
+
+    Raises Conflict when another transaction took one of the addresses meanwhile.
+    """
     now = time.time()
     rows = [
         {
@@ -122,7 +131,13 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
         for place, address in enumerate(addresses)
     ]
     if rows:
-        connection.execute(insert(NODE), rows)
+        try:
+            connection.execute(insert(NODE), rows)
+        except IntegrityError as error:
+            raise Conflict(
+                f"Somebody else added nodes between {addresses[0]} and {addresses[-1]} just now; "
+                "try again."
+            ) from error
     return [str(row["node_id"]) for row in rows]
 
 
@@ -145,7 +160,7 @@ def move_nodes(connection: Connection, moves: Mapping[str, NodeStatus]) -> list[
         by_status.setdefault(status, []).append(node_id)
     for status, node_ids in by_status.items():
         sources = [old for old, new in NODE_TRANSITIONS.items() if status in new]
-        for chunk in _chunks(node_ids):
+        for chunk in chunks(node_ids):
             moved = connection.execute(
                 update(NODE)
                 .where(NODE.c.node_id.in_(chunk), NODE.c.status.in_(sources))
@@ -158,7 +173,7 @@ def move_nodes(connection: Connection, moves: Mapping[str, NodeStatus]) -> list[
 
 def delete_nodes(connection: Connection, node_ids: Sequence[str]) -> None:
     """Remove nodes with their disks and networks."""
-    for chunk in _chunks(node_ids):
+    for chunk in chunks(node_ids):
         connection.execute(delete(NODE).where(NODE.c.node_id.in_(chunk)))
 
 
@@ -176,7 +191,7 @@ def remember_host_keys(connection: Connection, keys: Mapping[str, str]) -> None:
 def busy_nodes(connection: Connection, node_ids: Sequence[str]) -> dict[str, str]:
     """Which of these nodes a job holds now: node id -> job id."""
     found: dict[str, str] = {}
-    for chunk in _chunks(node_ids):
+    for chunk in chunks(node_ids):
         rows = connection.execute(
             select(JOB_NODE.c.node_id, JOB_NODE.c.job_id).where(
                 JOB_NODE.c.active, JOB_NODE.c.node_id.in_(chunk)
@@ -184,8 +199,3 @@ def busy_nodes(connection: Connection, node_ids: Sequence[str]) -> dict[str, str
         )
         found.update((node_id, job_id) for node_id, job_id in rows)
     return found
-
-
-def _chunks(values: Sequence[str], size: int = 1000) -> Iterable[Sequence[str]]:
-    # Databases bound the number of parameters in one statement.
-    return (values[start : start + size] for start in range(0, len(values), size))
