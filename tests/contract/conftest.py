@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from api.states import NodeStatus, Reason, Role
 from api.store.hardware import record_hardware
 from api.store.jobs import get_job
 from api.store.nodes import add_nodes, move_nodes
-from api.store.session import writing
+from api.store.session import open_database, writing
 from tests.fakes import RecordingQueue
 from tests.unit.hardware.conftest import RECORDED
 from tests.users import ADMIN_PASSWORD, plant_user
@@ -103,13 +104,31 @@ def made_home(made_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def api(settings: Settings, engine: Engine) -> Iterator[Api]:
-    """The API on a database of its own, with a user of each role; the admin has a password."""
+def api(settings: Settings) -> Iterator[Api]:
+    """The API on a database of its own, with a user of each role."""
+    with serving(settings) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def refusing_api(made_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One API for tests that change nothing: mostly refusals, which are checked for that."""
+    home = tmp_path_factory.mktemp("refusing") / "home"
+    shutil.copytree(made_home, home)
+    with serving(Settings(home=home)) as api:
+        yield api
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Api]:
+    """A running API with users named for their roles."""
     tokens = {}
+    engine = open_database(settings.database)
     for role in Role:
         plant_user(engine, role.value, role)
         with writing(engine) as connection:
             tokens[role.value] = users.create_token(connection, role.value, name="", days=1)[1]
+    engine.dispose()
     with TestClient(create_app(settings)) as http:
         yield Api(http, tokens, settings)
 
