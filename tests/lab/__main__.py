@@ -6,7 +6,7 @@
     python -m tests.lab build
 
 `up` and `farm` print one line of JSON when every host answers, and leave a supervisor behind
-that holds the lab until `down`.
+that holds the lab until `down`. `--silence r01n04` makes a machine accept and say nothing.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start distinct machines")
     up.add_argument("--machines", type=int, default=6)
     up.add_argument("--first", default="127.0.20.1")
+    up.add_argument("--silence", action="append", default=[], metavar="MACHINE")
     up.set_defaults(command=_up)
     farm = commands.add_parser("farm", help="start many addresses that lead to one machine")
     farm.add_argument("--count", type=int, default=200)
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> None:
     rack = plausible_rack(arguments.machines, arguments.first)
     lab = Machines(arguments.dir, rack, arguments.port)
-    _leave_running(lab, [machine.address for machine in rack])
+    _leave_running(lab, [machine.address for machine in rack], silent=arguments.silence)
 
 
 def _farm(arguments: argparse.Namespace) -> None:
@@ -122,7 +123,7 @@ def _wait_for_end(pid: int) -> None:
     raise LabError(f"the supervisor, process {pid}, did not end within {SECONDS_TO_LEAVE} s")
 
 
-def _leave_running(lab: Machines, addresses: list[str]) -> None:
+def _leave_running(lab: Machines, addresses: list[str], silent: Sequence[str] = ()) -> None:
     """Start the lab in a process of its own and return when its hosts answer."""
     if _supervisor(lab.directory) is not None:
         raise LabError(f"a lab runs in {lab.directory}; end it with `down` first")
@@ -130,7 +131,7 @@ def _leave_running(lab: Machines, addresses: list[str]) -> None:
     news, telling = os.pipe()
     if os.fork() == 0:
         os.close(news)
-        _supervise(lab, addresses, telling)
+        _supervise(lab, addresses, silent, telling)
     os.close(telling)
     with os.fdopen(news) as pipe:
         report = json.loads(pipe.read() or '{"error": "the supervisor ended"}')
@@ -139,7 +140,7 @@ def _leave_running(lab: Machines, addresses: list[str]) -> None:
     print(json.dumps(report))
 
 
-def _supervise(lab: Machines, addresses: list[str], telling: int) -> None:
+def _supervise(lab: Machines, addresses: list[str], silent: Sequence[str], telling: int) -> None:
     """Hold the lab until SIGTERM; never returns, because the caller's half goes on."""
     _detach(lab.directory)
     exit_code = 0
@@ -148,6 +149,8 @@ def _supervise(lab: Machines, addresses: list[str], telling: int) -> None:
             # Not earlier: the machines' processes would inherit it and ignore SIGTERM too.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             _wait_until_all_greet(addresses, lab.port)
+            for name in silent:
+                lab.silence(name)
             _tell(
                 telling,
                 {
