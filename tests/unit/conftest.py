@@ -1,0 +1,41 @@
+"""Fixtures for the tests of one module at a time."""
+
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from api.settings import Settings
+from api.store.session import migrate, open_database
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_cluster: str) -> str:
+    """Name of a database with empty tables; copied for each test, never used."""
+    with psycopg.connect(f"{postgres_cluster}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE made")
+    migrate(f"{postgres_cluster}/made".replace("postgresql://", "postgresql+psycopg://"))
+    return "made"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """A migrated database of the test's own; the test runs once on each kind."""
+    if request.param == "sqlite":
+        settings: Settings = request.getfixturevalue("settings")
+        engine = open_database(settings.database)
+        yield engine
+        engine.dispose()
+        return
+    cluster: str = request.getfixturevalue("postgres_cluster")
+    template: str = request.getfixturevalue("migrated_postgres")
+    name = f"test_{secrets.token_hex(4)}"
+    with psycopg.connect(f"{cluster}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        url = f"{cluster}/{name}".replace("postgresql://", "postgresql+psycopg://")
+        engine = open_database(url)
+        yield engine
+        engine.dispose()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
