@@ -1,6 +1,7 @@
 """The networks of a machine, in the shape the API answers them."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from api.hardware.links import Address, Link, Links, make_address, read_links
@@ -19,6 +20,7 @@ _TYPES: dict[str, NetworkType] = {
 _SOLID = {"", "bond", "team", "vlan", "ipoib"}
 # Kinds that are a wire when seen from inside a container: kept if they have an address.
 _POSSIBLE = {"", "veth", "macvlan", "ipvlan", "dummy"}
+_NIC_NAME = re.compile(r"(eth|en[opsx])[0-9a-f]+[0-9a-z]*")
 _NOT_REACHED = "0.0.0.0"  # noqa: S104 # a route's "no gateway", nothing is bound to it
 
 Gateways = dict[str, dict[int, str]]
@@ -62,6 +64,10 @@ def _is_kept(link: Link, links: Links) -> bool:
 
 
 def _is_solid(link: Link) -> bool:
+    if link.kind == "veth":
+        # Under a NIC's name it is a container's own end of the pair, and as good as a wire; the
+        # ends on the host, of its containers, are called otherwise (veth1a2b3c, lxc...).
+        return _NIC_NAME.fullmatch(link.name) is not None
     return link.kind in _SOLID and not (link.kind == "" and link.is_virtual)
 
 

@@ -41,7 +41,12 @@ def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
             settings.content / "playbooks" / PLAYBOOKS[recorder.action],
             directory,
             environment={"FIRSTBOX_NODES": f"@{directory / 'nodes'}", "FIRSTBOX_JOB": name},
-            variables={"firstbox_run_dir": str(directory / "found")},
+            variables={
+                "firstbox_run_dir": str(directory / "found"),
+                "node_reach_deadline": settings.reach_deadline,
+                "node_probe_deadline": settings.probe_deadline,
+                "node_probe_at_once": settings.probe_concurrency,
+            },
             proof=secrets.token_urlsafe(32),
             events=recorder.events,
             should_stop=recorder.is_late,
