@@ -68,6 +68,8 @@ def _follow(engine: Engine, settings: Settings, run: jobs.Run, lines: Iterator[s
     rc = None
     try:
         for line in lines:
+            if not line.endswith("\n"):  # the playbook was killed in the middle of it
+                break
             event = json.loads(line)
             recorder.events.put(event)
             rc = event["event_data"].get("rc", rc)

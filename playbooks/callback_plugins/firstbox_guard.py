@@ -6,6 +6,7 @@ a word made for this run, in a file that no machine ever sees.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ author: Firstbox
 
 _KEPT = {ord("\n"): "\n", ord("\t"): "\t"}
 _STRIPPED = dict.fromkeys((*range(32), *range(127, 160)), "?") | _KEPT
+# What Ansible itself puts around hosts in its recap; nothing else of a terminal's language passes.
+_COLOUR = re.compile("(\x1b\\[(?:0|[01];3[0-7])m)")
 _RUNNER_CALLBACK = "ansible.plugins.callback.awx_display"
 
 
@@ -37,7 +40,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def __init__(self) -> None:
         super().__init__()
-        _strip_displayed_text()
+        _strip_displayed_text(keep_colour="FIRSTBOX_PROOF_FILE" not in os.environ)
         proof_file, runner = (
             os.environ.get("FIRSTBOX_PROOF_FILE"),
             sys.modules.get(_RUNNER_CALLBACK),
@@ -46,11 +49,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             runner.event_context.add_global(firstbox_proof=Path(proof_file).read_text())
 
 
-def _strip_displayed_text() -> None:
+def _strip_displayed_text(*, keep_colour: bool) -> None:
     # ansible-runner wrapped this method before us and writes its markers past it.
     display = Display.display
 
     def display_stripped(self: Display, msg: Any, *args: Any, **kwargs: Any) -> Any:
-        return display(self, str(msg).translate(_STRIPPED), *args, **kwargs)
+        text = _stripped(str(msg)) if keep_colour else str(msg).translate(_STRIPPED)
+        return display(self, text, *args, **kwargs)
 
     Display.display = display_stripped
+
+
+def _stripped(text: str) -> str:
+    parts = _COLOUR.split(text)  # text, colour, text, colour, ..., text
+    parts[::2] = [part.translate(_STRIPPED) for part in parts[::2]]
+    return "".join(parts)

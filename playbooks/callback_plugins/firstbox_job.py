@@ -68,12 +68,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
                 "command": command[:1000],
             }
         )
-        answer = json.loads(self._recorder.stdout.readline() or '{"error": "no answer"}')
+        answer = self._answer()
         if "error" in answer:
             self._display.error(f"Firstbox: {answer['error']}")
             # An exception from a callback is only a warning to Ansible; this is not.
             raise SystemExit(2)
         self._display.display(f"Firstbox: this run is job {answer['job_id']}")
+
+    def _answer(self) -> dict[str, str]:
+        line = self._recorder.stdout.readline() if self._recorder else ""
+        silence = {"error": "this run could not be made a job, so it does not begin"}
+        answer: dict[str, str] = json.loads(line) if line else silence
+        return answer
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._event("playbook_on_task_start", task)

@@ -88,6 +88,23 @@ class Shell:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGTERM)
 
+    def run(self, *command: str, said: str) -> subprocess.CompletedProcess[str]:
+        """Run another command to its end, with `said` as its input."""
+        return subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=self._environment,
+            input=said,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=30,
+        )
+
+    def set(self, variable: str, value: str) -> None:
+        """Set a variable of the shell's environment."""
+        self._environment[variable] = value
+
     def rows(self, query: str) -> list[dict[str, Any]]:
         """What the database answers."""
         with closing(sqlite3.connect(self._database)) as connection:
@@ -284,3 +301,38 @@ def test_hostname_is_never_a_template(shell: Shell, machines: Machines) -> None:
 
     assert (first.returncode, second.returncode) == (0, 0), second.stdout
     assert shell.nodes() == dict.fromkeys(NODES, "available")
+
+
+def test_run_killed_in_the_middle_of_an_event_is_a_failed_job(shell: Shell) -> None:
+    start = {"playbook": "collect.yml", "nodes": list(NODES), "user": "root", "command": "test"}
+
+    recorder = shell.run(
+        sys.executable, "-m", "api.jobs.direct", said=json.dumps(start) + '\n{"event": "run'
+    )
+
+    assert recorder.returncode == 0, recorder.stdout
+    assert (shell.job()["status"], shell.job()["reason"]) == ("failed", "run_ended")
+    assert not shell.is_held()
+
+
+def test_run_that_cannot_be_a_job_does_not_begin(shell: Shell) -> None:
+    shell.set("FIRSTBOX_QUEUE_POLL", "often")
+
+    done = shell.collect()
+
+    assert done.returncode == 2
+    assert "could not be made a job" in done.stdout
+    assert "TASK" not in done.stdout
+
+
+def test_recap_keeps_its_colours_and_machines_send_no_others(
+    shell: Shell, machines: Machines
+) -> None:
+    machines.print_instead("r01n02", "\x1b[K\x1b[8mhidden")
+    shell.set("ANSIBLE_FORCE_COLOR", "1")
+
+    done = shell.collect("--limit", "n-debian")
+
+    assert "\x1b[0;31mn-debian\x1b[0m" in done.stdout
+    assert "\x1b[K" not in done.stdout
+    assert "\x1b[8m" not in done.stdout
