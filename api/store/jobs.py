@@ -395,7 +395,9 @@ def start_over(connection: Connection, job: Row[Any]) -> bool:
     connection.execute(
         update(JOB_STEP)
         .where(JOB_STEP.c.job_id == job.job_id)
-        .values(status=WorkStatus.WAITING, start_time=None, finish_time=None, error="")
+        .values(
+            status=WorkStatus.WAITING, start_time=None, finish_time=None, deadline=None, error=""
+        )
     )
     connection.execute(
         update(JOB_NODE)

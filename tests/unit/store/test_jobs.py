@@ -15,7 +15,7 @@ LEASE = 30.0
 NODES = {"n-00000001": "pending", "n-00000002": "available"}
 EVERYTHING = Changes(
     status="step2",
-    steps={1: {"status": WorkStatus.RUNNING}},
+    steps={1: {"status": WorkStatus.RUNNING, "start_time": 1.0, "deadline": 61.0}},
     nodes={"n-00000001": {"status": WorkStatus.RUNNING, "step_index": 1}},
     lines=[
         {
@@ -171,6 +171,10 @@ def test_a_job_starts_over_once_and_keeps_its_log(any_engine: Engine, run: Run) 
         assert (job.attempt, job.worker, job.status, job.pre_status) == (2, None, "step0", "step2")
         nodes = jobs.get_job_nodes(connection, run.job_id)
         assert {(row.status, row.step_index, row.active) for row in nodes} == {("waiting", 0, True)}
+        steps = jobs.get_steps(connection, run.job_id)
+        assert {(row.status, row.start_time, row.deadline) for row in steps} == {
+            ("waiting", None, None)
+        }
         assert len(jobs.get_log(connection, run.job_id)) == 1
 
 
