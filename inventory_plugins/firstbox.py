@@ -33,8 +33,8 @@ description:
     C(hostname), C(status), C(role), C(sub_roles), C(zone_id), C(product_type), C(product_name),
     C(serial_number), C(description) and C(host_key). The hardware record is not among them."
   - "Variables of a zone's group: C(ansible_user), C(ansible_port), C(ansible_ssh_private_key_file),
-    C(ansible_ssh_common_args) (jump host and host key policy) and C(firstbox_zone) with C(jump) and
-    C(known_hosts)."
+    C(ansible_ssh_common_args) (jump host and host key policy) and C(firstbox_zone) with C(jump),
+    C(known_hosts) and C(known_hosts_file)."
   - Text from the database is never evaluated as a template, and never becomes a connection variable
     other than an C(ansible_host) that is an IP address. A node whose address is none is left out
     with a warning.
@@ -389,7 +389,11 @@ def _connection(access: ZoneAccess, known_hosts: Path) -> dict[str, Any]:
         "ansible_port": access.port,
         "ansible_ssh_private_key_file": access.private_key,
         "ansible_ssh_common_args": _common_args(access, known_hosts),
-        "firstbox_zone": {"jump": access.jump, "known_hosts": access.known_hosts},
+        "firstbox_zone": {
+            "jump": access.jump,
+            "known_hosts": access.known_hosts,
+            "known_hosts_file": str(known_hosts),
+        },
     }
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
+from typing import Protocol
 
 from api.ssh.target import Refused, Target
 from api.states import Reason
@@ -9,9 +11,22 @@ from api.states import Reason
 
 async def reach(target: Target) -> str:
     """Connect and read the server's greeting; no login. Raises Refused."""
+    return await greet(target, asyncio.open_connection(target.address, target.port))
+
+
+class _Reader(Protocol):
+    async def readline(self) -> bytes: ...
+
+
+class _Writer(Protocol):
+    def close(self) -> None: ...
+
+
+async def greet(target: Target, connecting: Awaitable[tuple[_Reader, _Writer]]) -> str:
+    """The same over a connection that is being made. Raises Refused."""
     started = time.monotonic()
     try:
-        reader, writer = await asyncio.open_connection(target.address, target.port)
+        reader, writer = await connecting
     except ConnectionRefusedError:
         raise Refused(Reason.SSH_CLOSED, f"nothing listens on port {target.port}") from None
     except TimeoutError:

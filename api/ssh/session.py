@@ -1,13 +1,12 @@
 """Log in to a node and run one script there; many at once, one process (asyncssh)."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 
 import asyncssh
 
+from api.ssh.jump import JumpHosts, private_key
 from api.ssh.target import Refused, Target
 from api.states import Reason
 
@@ -34,10 +33,10 @@ class Answer:
 
 
 class Sessions:
-    """Runs scripts on targets; jump hosts are logged in to once. Use in one event loop."""
+    """Runs scripts on targets, through their jump hosts if need be. Use in one event loop."""
 
     def __init__(self) -> None:
-        self._jumps: dict[str, asyncio.Task[asyncssh.SSHClientConnection]] = {}
+        self._jumps = JumpHosts()
 
     async def run(self, target: Target, script: str) -> Answer:
         """Feed `script` to /bin/sh on the node. Raises Refused."""
@@ -48,9 +47,7 @@ class Sessions:
 
     async def close(self) -> None:
         """Log out of the jump hosts."""
-        for task in self._jumps.values():
-            if task.done() and not task.exception():
-                task.result().close()
+        await self._jumps.close()
 
     @asynccontextmanager
     async def _login(self, target: Target) -> AsyncIterator[asyncssh.SSHClientConnection]:
@@ -86,9 +83,9 @@ class Sessions:
         return await asyncssh.connect(
             target.address,
             target.port,
-            tunnel=await self._jump(target),
+            tunnel=await self._jumps.to(target),
             username=target.user,
-            client_keys=[_private_key(target.private_key)],
+            client_keys=[private_key(target.private_key)],
             client_factory=lambda: _HostKeyCheck(target),
             known_hosts=None if target.known_hosts == "off" else ([], [], []),
             server_host_key_algs=_host_key_algorithms(known),
@@ -97,27 +94,6 @@ class Sessions:
             preferred_auth="publickey",
             compression_algs=["none"],
         )
-
-    async def _jump(self, target: Target) -> asyncssh.SSHClientConnection | None:
-        if not target.jump:
-            return None
-        if target.jump not in self._jumps:
-            user, _, place = target.jump.rpartition("@")
-            host, _, port = place.partition(":")
-            jump = Target(
-                node=target.jump,
-                address=host,
-                port=int(port or 22),
-                user=user or target.user,
-                private_key=target.private_key,
-                known_hosts="off",
-            )
-            self._jumps[target.jump] = asyncio.create_task(self._connect(jump))
-        try:
-            return await asyncio.shield(self._jumps[target.jump])
-        except (OSError, asyncssh.Error) as error:
-            message = f"jump host {target.jump} did not let us through: {error}"
-            raise Refused(Reason.SSH_SILENT, message) from None
 
 
 class _HostKeyCheck(asyncssh.SSHClient):
@@ -153,16 +129,6 @@ async def _run(connection: asyncssh.SSHClientConnection, script: str) -> str:
         if size > MAX_OUTPUT:
             raise Refused(Reason.PROBE_INCOMPLETE, f"printed more than {MAX_OUTPUT} bytes")
     return b"".join(chunks).decode(errors="replace")
-
-
-@lru_cache(maxsize=16)
-def _private_key(path: str) -> asyncssh.SSHKey:
-    try:
-        return asyncssh.read_private_key(path)
-    except (OSError, asyncssh.KeyImportError) as error:
-        raise Refused(
-            Reason.SSH_REFUSED, f"our private key {path} cannot be read: {error}"
-        ) from None
 
 
 def _wrong_key(target: Target) -> Refused:

@@ -19,6 +19,7 @@ class Target:
     private_key: str = ""
     jump: str = ""  # user@host:port
     known_hosts: str = "accept-new"  # accept-new, strict or off
+    known_hosts_file: str = ""  # where jump hosts' keys are kept
     host_key: str = ""  # the key recorded at first contact
 
 
@@ -56,6 +57,7 @@ def target_of(node: str, variables: Mapping[str, Any]) -> Target:
         private_key=str(variables.get("ansible_ssh_private_key_file") or ""),
         jump=str(zone.get("jump") or ""),
         known_hosts=str(zone.get("known_hosts") or "accept-new"),
+        known_hosts_file=str(zone.get("known_hosts_file") or "~/.ssh/known_hosts"),
         host_key=str(own.get("host_key") or ""),
     )
 
