@@ -1,15 +1,11 @@
 """Tables. A docstring says what one row is; times are seconds since 1970, UTC."""
 
-from typing import ClassVar
-
-from sqlalchemy import JSON, Float, ForeignKey, Index, String, Table, Text, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Table, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
     """Knows all tables. Queries are SQLAlchemy Core: no objects of these classes are made."""
-
-    type_annotation_map: ClassVar = {float: Float()}
 
 
 class User(Base):
@@ -38,7 +34,7 @@ class Token(Base):
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     create_time: Mapped[float]
     expire_time: Mapped[float]
-    revoke_time: Mapped[float | None]
+    revoke_time: Mapped[float | None] = mapped_column(default=None)
 
 
 class Audit(Base):
@@ -46,7 +42,7 @@ class Audit(Base):
 
     __tablename__ = "audit"
 
-    number: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int | None] = mapped_column(default=None, primary_key=True)
     time: Mapped[float] = mapped_column(index=True)
     user_id: Mapped[str]
     address: Mapped[str]
@@ -62,7 +58,7 @@ class Node(Base):
     __table_args__ = (Index("node_status_id", "status", "node_id"),)
 
     node_id: Mapped[str] = mapped_column(primary_key=True)
-    address: Mapped[str | None] = mapped_column(String(45), unique=True)
+    address: Mapped[str | None] = mapped_column(String(45), default=None, unique=True)
     zone_id: Mapped[str] = mapped_column(default="default", index=True)
     status: Mapped[str] = mapped_column(String(16))
     pre_status: Mapped[str] = mapped_column(String(16), default="")
@@ -73,8 +69,9 @@ class Node(Base):
     product_type: Mapped[str] = mapped_column(default="")
     product_name: Mapped[str] = mapped_column(default="")
     serial_number: Mapped[str] = mapped_column(default="", index=True)
-    # The SSH host key seen at first contact, as in known_hosts.
-    host_key: Mapped[str] = mapped_column(default="")
+    host_key: Mapped[str] = mapped_column(
+        default=""
+    )  # the SSH host key seen at first contact, as in known_hosts
     # What the last collect found, as DescribeNodes answers it (JSON text, see store/hardware.py).
     hardware: Mapped[str] = mapped_column(Text)
     create_time: Mapped[float] = mapped_column(index=True)
@@ -90,8 +87,10 @@ class Disk(Base):
     disk_id: Mapped[str] = mapped_column(primary_key=True)
     node_id: Mapped[str] = mapped_column(ForeignKey("node.node_id", ondelete="CASCADE"))
     hardware_key: Mapped[str]  # WWN, else serial number, else name
-    status: Mapped[int | None]  # 1 may be used for data, 0 may not, None nobody decided
-    type: Mapped[str | None]
+    status: Mapped[int | None] = mapped_column(
+        default=None
+    )  # 1 may be used for data, 0 may not, None nobody decided
+    type: Mapped[str | None] = mapped_column(default=None)
 
 
 class Network(Base):
@@ -122,16 +121,17 @@ class Job(Base):
     reason: Mapped[str] = mapped_column(default="")
     message: Mapped[str] = mapped_column(default="")
     create_time: Mapped[float]
-    start_time: Mapped[float | None]
-    finish_time: Mapped[float | None]
+    start_time: Mapped[float | None] = mapped_column(default=None)
+    finish_time: Mapped[float | None] = mapped_column(default=None)
     # A run belongs to (job, attempt, worker); every write of a run is guarded by the three.
     attempt: Mapped[int] = mapped_column(default=1)
-    worker: Mapped[str | None]
-    lease_until: Mapped[float | None] = mapped_column(index=True)
+    worker: Mapped[str | None] = mapped_column(default=None)
+    lease_until: Mapped[float | None] = mapped_column(default=None, index=True)
     enqueue_time: Mapped[float]
     cancel: Mapped[bool] = mapped_column(default=False)
-    # Grows with every change that GetStatus or GetLog would show.
-    version: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(
+        default=0
+    )  # grows with every change that GetStatus or GetLog would show
 
 
 class JobStep(Base):
@@ -145,9 +145,9 @@ class JobStep(Base):
     step_index: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     status: Mapped[str] = mapped_column(String(16))
-    start_time: Mapped[float | None]
-    finish_time: Mapped[float | None]
-    deadline: Mapped[float | None]  # when the step is given up
+    start_time: Mapped[float | None] = mapped_column(default=None)
+    finish_time: Mapped[float | None] = mapped_column(default=None)
+    deadline: Mapped[float | None] = mapped_column(default=None)  # when the step is given up
     error: Mapped[str] = mapped_column(default="")
 
 
@@ -187,8 +187,9 @@ class LogLine(Base):
     )
     number: Mapped[int] = mapped_column(primary_key=True)
     time: Mapped[float]
-    # The job's status when the line was written.
-    job_status: Mapped[str] = mapped_column(String(16))
+    job_status: Mapped[str] = mapped_column(
+        String(16)
+    )  # the job's status when the line was written
     node_id: Mapped[str] = mapped_column(default="")
     is_failure: Mapped[bool] = mapped_column(default=False)
     text: Mapped[str]
