@@ -3,9 +3,10 @@
 from typing import Any
 
 from alembic import context
+from sqlmodel import SQLModel
 
 from api.store.session import open_database
-from api.store.tables import TABLES, Base
+from api.store.tables import TABLES
 
 
 def _is_ours(_object: Any, name: str | None, kind: str, *_rest: Any) -> bool:
@@ -16,7 +17,7 @@ engine = open_database(context.config.attributes["url"])
 with engine.connect() as connection:
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=SQLModel.metadata,
         include_object=_is_ours,
         render_as_batch=True,
     )
