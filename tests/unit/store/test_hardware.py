@@ -119,6 +119,7 @@ def test_a_machine_without_an_os_disk_has_an_empty_one(
 def test_every_raw_device_has_its_id(name: str, any_engine: Engine, node_id: str) -> None:
     networks = record(any_engine, node_id, recorded(name))["networks"]
 
+    assert all(type(network["raw_device_info"]) is dict for network in networks)
     below = [network["raw_device_info"] for network in networks if network["raw_device_info"]]
     named = {network["name"]: network["network_id"] for network in (*networks, *below)}
     for network in (*networks, *below):
