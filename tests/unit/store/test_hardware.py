@@ -130,6 +130,18 @@ def test_every_raw_device_has_its_id(name: str, any_engine: Engine, node_id: str
     assert len(set(named.values())) == len(named)
 
 
+def test_a_raw_device_two_floors_down_has_an_id_too(any_engine: Engine, node_id: str) -> None:
+    found = recorded("debian12_dell_bond_vlan_bridge")
+    found["networks"] = [network for network in found["networks"] if network["name"] == "br0"]
+
+    [bridge] = record(any_engine, node_id, found)["networks"]
+
+    vlan = bridge["raw_device_info"]
+    assert (bridge["raw_device"], vlan["raw_device"]) == ("bond0.100", "bond0")
+    assert len({bridge["network_id"], bridge["raw_device_id"], vlan["raw_device_id"]}) == 3
+    assert vlan["raw_device_id"].startswith("e-")
+
+
 def test_two_nodes_with_the_same_hardware_share_no_id(any_engine: Engine, found: Found) -> None:
     with writing(any_engine) as connection:
         first, second = add_nodes(connection, ["172.16.80.3", "172.16.80.4"], "default")
