@@ -488,7 +488,7 @@ def test_an_old_credential_is_too_old(refusing_api: Api) -> None:
     old = refusing_api.password(age=refusing_api.settings.credential_max_age + 10)
 
     refusing_api.refuse(
-        1300, "DescribeNodes", "310 s old", user=None, USER_ID="admin", PASSWORD=old
+        1300, "DescribeNodes", "s old, at most 300 s", user=None, USER_ID="admin", PASSWORD=old
     )
 
 
