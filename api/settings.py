@@ -68,7 +68,6 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         3, ge=1, le=10, description="How often a job is started when its workers die under it."
     )
-    zone: str = Field("default", description="Zone whose jobs this machine's worker runs.")
     ssh_user: str = Field("root", description="Login name on the nodes.")
     ssh_port: int = Field(22, ge=1, le=65535, description="TCP port of the nodes' SSH servers.")
     ssh_private_key: Path | None = Field(

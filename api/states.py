@@ -2,6 +2,10 @@
 
 from enum import StrEnum
 
+DEFAULT_ZONE = (
+    "default"  # where a node is unless somebody says otherwise; its workers run every job
+)
+
 
 class NodeStatus(StrEnum):
     """What we know about a machine whose operating system we can reach."""

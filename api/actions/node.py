@@ -9,6 +9,7 @@ from api.actions.envelope import ActionResponse, Answer, Context, NodeRequest, O
 from api.domain import jobs, nodes
 from api.domain.addresses import addresses_between
 from api.errors import OverLimit
+from api.states import DEFAULT_ZONE
 from api.store.nodes import find_nodes, matches
 from api.store.session import reading, writing
 
@@ -122,7 +123,7 @@ def add_nodes(context: Context, request: AddNodesRequest) -> Answer:
             context.queue,
             addresses,
             user_id=context.caller.user_id,
-            zone_id=request.zone_id or context.settings.zone,
+            zone_id=request.zone_id or DEFAULT_ZONE,
         )
     return {
         "node_ids": node_ids,

@@ -11,6 +11,7 @@ from api.domain.queueing import Queue
 from api.errors import Conflict, NotFound
 from api.states import (
     ADVICE,
+    DEFAULT_ZONE,
     FINISHED,
     UNREACHABLE_REASONS,
     JobAction,
@@ -61,7 +62,7 @@ def begin(
         action,
         {node_id: row.status for node_id, row in rows.items()},
         user_id=user_id,
-        zone_id="default",
+        zone_id=DEFAULT_ZONE,
         command=command,
         retry_of=retry_of,
     )

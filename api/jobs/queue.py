@@ -13,6 +13,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine
 
 from api.settings import Settings
+from api.states import DEFAULT_ZONE
 from api.store.session import translated
 
 _WORKFLOW = "run_job"
@@ -91,10 +92,10 @@ def work(settings: Settings, worker_id: str, run_job: Callable[[str, int], None]
         "notification_listener_polling_interval_sec": 2.0,
     }
     worker = DBOS(config=config)
-    DBOS.listen_queues([_queue(settings.zone)])
+    DBOS.listen_queues([_queue(DEFAULT_ZONE)])
     DBOS.launch()
     DBOS.register_queue(
-        _queue(settings.zone),
+        _queue(DEFAULT_ZONE),
         worker_concurrency=settings.worker_concurrency,
         polling_interval_sec=settings.queue_poll,
         on_conflict="always_update",

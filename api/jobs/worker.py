@@ -19,7 +19,7 @@ from api.errors import Busy
 from api.jobs import guard, queue
 from api.jobs.lease import LEASE, RENEW, SILENCE
 from api.settings import Settings
-from api.states import Reason
+from api.states import DEFAULT_ZONE, Reason
 from api.store import jobs
 from api.store.session import open_database, reading, writing
 
@@ -58,7 +58,7 @@ class Worker:
     def run_until(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then end the runs and put their jobs back."""
         engine = queue.work(self._settings, self._id, self.run_job)
-        logger.info("worker %s serves zone %s", self._id, self._settings.zone)
+        logger.info("worker %s serves zone %s", self._id, DEFAULT_ZONE)
         try:
             while not stop.wait(RENEW):
                 self._take_over()

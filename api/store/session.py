@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api.errors import Busy
+from api.errors import Busy, Conflict
 
 
 def open_database(url: str, *, pool_size: int = 5) -> Engine:
@@ -55,14 +55,25 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """A database that is away raises Busy, whatever the driver calls it."""
+    """A database that is away raises Busy, a lost race Conflict, whatever the driver calls it."""
     try:
         yield
+    except IntegrityError as error:
+        if not _is_duplicate(error):
+            raise
+        message = "Another request changed the same thing in the same moment; try again."
+        raise Conflict(message) from error
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         if _is_our_fault(error):
             raise
         cause = getattr(error, "orig", error)
         raise Busy(f"The database cannot be reached just now, try again later: {cause}") from error
+
+
+def _is_duplicate(error: IntegrityError) -> bool:
+    code = getattr(error.orig, "sqlite_errorcode", None) or getattr(error.orig, "sqlstate", None)
+    unique = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, "23505")
+    return code in unique
 
 
 def _is_our_fault(error: Exception) -> bool:
