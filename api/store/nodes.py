@@ -40,10 +40,13 @@ def find_nodes(
     offset: int,
 ) -> tuple[int, Sequence[Row[Any]]]:
     """How many nodes match, and one page of them."""
-    order = NODE.c[sort_key].desc() if reverse else NODE.c[sort_key].asc()
-    page = select(NODE).where(*conditions).order_by(order, NODE.c.node_id).offset(offset)
-    rows = connection.execute(page if limit is None else page.limit(limit)).all()
-    if limit is None and not offset:
+    order = (NODE.c[sort_key].desc() if reverse else NODE.c[sort_key].asc(), NODE.c.node_id)
+    # The rows passed over are counted in an index that has no hardware documents in it.
+    passed = select(NODE.c.node_id).where(*conditions).order_by(*order).offset(offset).limit(limit)
+    is_all = limit is None and not offset
+    wanted = conditions if is_all else [NODE.c.node_id.in_(passed)]
+    rows = connection.execute(select(NODE).where(*wanted).order_by(*order)).all()
+    if is_all:
         return len(rows), rows
     count = select(func.count()).select_from(NODE).where(*conditions)
     return connection.execute(count).scalar_one(), rows

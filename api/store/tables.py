@@ -58,7 +58,10 @@ class Node(SQLModel, table=True):
     """A machine, under one id for life."""
 
     __tablename__ = "node"
-    __table_args__ = (Index("node_status_id", "status", "node_id"),)
+    __table_args__ = (
+        Index("node_status_id", "status", "node_id"),
+        Index("node_create_id", "create_time", "node_id"),  # the order of pages
+    )
 
     node_id: str = Field(primary_key=True)
     address: str | None = Field(default=None, unique=True, max_length=45)
@@ -75,7 +78,7 @@ class Node(SQLModel, table=True):
     host_key: str = ""  # the SSH host key seen at first contact, as in known_hosts
     # What the last collect found, as DescribeNodes answers it (JSON text, see store/hardware.py).
     hardware: str = Field(default="", sa_column=Column(Text, nullable=False))
-    create_time: float = Field(index=True)
+    create_time: float
     update_time: float
 
 
