@@ -60,8 +60,9 @@ bench: install-dev ## Measure, and print one table per question
 	python -m bench.inventory
 
 .PHONY: docs
-docs: install ## Write the pages of docs/ that are made from the code
+docs: install ## Write the pages that are made from code: in docs/, and each role's README
 	python -m docs.reference
+	python deploy/role-readmes
 
 .PHONY: lock
 lock: install-dev ## Write the lock files again; `make lock UPGRADE=--upgrade` takes newer versions
