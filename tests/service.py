@@ -23,6 +23,7 @@ class Service:
         self.port = _free_port()
         self._environment = {
             **{name: value for name, value in os.environ.items() if "FIRSTBOX" not in name},
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "FIRSTBOX_HOME": str(home),
             "FIRSTBOX_PORT": str(self.port),
             **{f"FIRSTBOX_{name.upper()}": str(value) for name, value in settings.items()},
@@ -140,9 +141,7 @@ class Service:
         return {node["address"]: node for node in self.done("DescribeNodes")["node_set"]}
 
 
-def wait_until(
-    holds: Callable[[], Any], seconds: float, *, what: str, pause: float = 0.05
-) -> None:
+def wait_until(holds: Callable[[], Any], seconds: float, *, what: str, pause: float = 0.05) -> None:
     """Wait until something holds; fail with a sentence when it does not in time."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -6,6 +6,7 @@ events. Standard output: one line with the job's id, or with what forbids the ru
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -62,9 +63,8 @@ def _begin(engine: Engine, start: dict[str, Any]) -> jobs.Run:
 
 def _follow(engine: Engine, settings: Settings, run: jobs.Run, lines: Iterator[str]) -> int:
     recorder = Recorder(engine, settings, run)
-    over = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(engine, run, over), daemon=True)
-    renewal.start()
+    watch = _Watch(engine, run, recorder)
+    watch.start()
     rc = None
     try:
         for line in lines:
@@ -73,29 +73,49 @@ def _follow(engine: Engine, settings: Settings, run: jobs.Run, lines: Iterator[s
             event = json.loads(line)
             recorder.events.put(event)
             rc = event["event_data"].get("rc", rc)
-        recorder.end(was_late=False, rc=rc)
+        recorder.end(was_late=watch.was_late, rc=rc)
     finally:
-        over.set()
-        renewal.join()
+        watch.stop()
+        recorder.close()
     return 0
 
 
-def _renew(engine: Engine, run: jobs.Run, over: threading.Event) -> None:
-    while not over.wait(RENEW):
+class _Watch(threading.Thread):
+    """Holds the lease while the playbook runs; ends the playbook when the job must stop."""
+
+    def __init__(self, engine: Engine, run: jobs.Run, recorder: Recorder) -> None:
+        super().__init__(name="watch", daemon=True)
+        self._engine = engine
+        self._run = run
+        self._recorder = recorder
+        self._over = threading.Event()
+        self._playbook = os.getppid()
+        self.was_late = False
+
+    def run(self) -> None:
+        while not self._over.wait(RENEW):
+            self.was_late = self._recorder.is_late()
+            if self.was_late or self._must_stop():
+                self._stop_playbook()
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+    def _must_stop(self) -> bool:
         try:
-            with writing(engine) as connection:
-                is_cancelled = jobs.renew(connection, run, LEASE)
-        except FirstboxError:
-            continue
+            with writing(self._engine) as connection:
+                return jobs.renew(connection, self._run, LEASE)
         except jobs.RunLost:
-            return
-        if is_cancelled:
-            _stop_playbook()
+            return True  # the job was taken for dead: it may be another's by now
+        except FirstboxError:
+            return False
 
-
-def _stop_playbook() -> None:
-    """The playbook is our parent; SIGTERM makes it end its workers and then itself."""
-    os.kill(os.getppid(), 15)
+    def _stop_playbook(self) -> None:
+        """SIGTERM makes it end its workers and then itself; one that is stopped must go on first."""
+        if os.getppid() == self._playbook:
+            os.kill(self._playbook, signal.SIGTERM)
+            os.kill(self._playbook, signal.SIGCONT)
 
 
 def _say(answer: dict[str, str]) -> None:

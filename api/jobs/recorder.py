@@ -53,7 +53,7 @@ class Recorder:
         return self.error is not None or (deadline is not None and time.time() > deadline)
 
     def close(self) -> None:
-        """Write what is left; afterwards `error` says whether anything was lost."""
+        """Write what is left; afterwards `error` says whether anything was lost. Repeatable."""
         self.events.put(None)
         self._thread.join()
 

@@ -59,13 +59,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             env={**os.environ, "PYTHONPATH": str(_REPOSITORY)},
             start_new_session=True,  # Ctrl-C is ours to hear; it writes down how we ended
         )
-        command = " ".join(["ansible-playbook", *sys.argv[1:]])
         self._write(
             {
                 "playbook": self._playbook,
                 "nodes": [str(host) for host in hosts],
                 "user": getpass.getuser(),
-                "command": command[:1000],
+                "command": _typed(sys.argv[1:])[:1000],
             }
         )
         answer = self._answer()
@@ -127,6 +126,23 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
                 "Firstbox: the job of this run was lost; the run goes on without it"
             )
             self._recorder = None
+
+
+def _typed(arguments: list[str]) -> str:
+    """The command as it was typed, without the variables on it: they may be secrets."""
+    shown, hides_next = ["ansible-playbook"], False
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        if hides_next:
+            shown.append("...")
+        elif name == "--extra-vars" and equals:
+            shown.append("--extra-vars=...")
+        elif argument.startswith("-e") and argument != "-e":
+            shown.append("-e...")
+        else:
+            shown.append(argument)
+        hides_next = argument in ("-e", "--extra-vars")
+    return " ".join(shown)
 
 
 def _said(result: Any) -> dict[str, Any]:

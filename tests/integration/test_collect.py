@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -250,13 +251,14 @@ def test_markers_of_a_failing_ansible_task_are_no_events(
         )
     )
     printed = subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", str(playbook)],
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(playbook)],
         env={
             **os.environ,
             "ANSIBLE_CALLBACK_PLUGINS": str(
                 Path(__file__).parents[2] / "playbooks" / "callback_plugins"
             ),
             "ANSIBLE_NOCOLOR": "1",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         },
         capture_output=True,
         text=True,

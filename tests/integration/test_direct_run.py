@@ -53,7 +53,7 @@ class Shell:
     """A shell in the repository, with the settings of a home of the test's own."""
 
     def __init__(self, settings: Settings, machines: Machines) -> None:
-        self._database = settings.home / "firstbox.db"
+        self.database = settings.home / "firstbox.db"
         self._environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -106,7 +106,7 @@ class Shell:
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """What the database answers."""
-        with closing(sqlite3.connect(self._database)) as connection:
+        with closing(sqlite3.connect(self.database)) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query)]
 
@@ -134,7 +134,7 @@ class Shell:
 
     def dump(self) -> list[str]:
         """The whole database."""
-        with closing(sqlite3.connect(self._database)) as connection:
+        with closing(sqlite3.connect(self.database)) as connection:
             return list(connection.iterdump())
 
 
@@ -178,6 +178,30 @@ def test_limit_collects_that_node_only(shell: Shell) -> None:
     assert done.returncode == 0, done.stdout
     assert shell.nodes() == dict.fromkeys(NODES, "pending") | {"n-debian": "available"}
     assert shell.rows("SELECT node_id FROM job_node") == [{"node_id": "n-debian"}]
+
+
+def test_variables_typed_on_the_command_line_are_not_recorded(shell: Shell) -> None:
+    secrets = ["-e", "a=hunter2", "--extra-vars=b=hunter2", "-ec=hunter2"]
+
+    done = shell.collect("--limit", "n-debian", *secrets)
+
+    assert done.returncode == 0, done.stdout
+    assert shell.job()["command"] == (
+        "ansible-playbook playbooks/collect.yml --limit n-debian -e ... --extra-vars=... -e..."
+    )
+    assert "hunter2" not in str(shell.dump())
+
+
+def test_a_run_whose_job_was_taken_for_dead_is_ended(shell: Shell, machines: Machines) -> None:
+    machines.hang("r01n02")
+    with shell.collecting() as process:
+        wait_until(lambda: shell.rows("SELECT * FROM job"), 20, what="the run is a job")
+        with closing(sqlite3.connect(shell.database)) as connection, connection:
+            connection.execute("UPDATE job SET attempt = 2")
+
+        process.communicate(timeout=20)  # the node's own deadline is a minute
+
+    assert process.returncode != 0
 
 
 def test_limit_that_matches_nothing_says_so(shell: Shell) -> None:
