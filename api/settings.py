@@ -51,7 +51,10 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, description="Largest request body in bytes; larger ones get HTTP 413."
     )
     max_nodes_per_call: int = Field(
-        10_000, ge=1, description="Most node ids in one request; more are refused with 2500."
+        10_000,
+        ge=1,
+        le=50_000,
+        description="Most node ids in one request; more are refused with 2500.",
     )
     credential_max_age: int = Field(
         300, ge=10, le=3600, description="Seconds after which an encrypted PASSWORD is too old."

@@ -49,6 +49,11 @@ class Cost(NamedTuple):
 
 def main() -> None:
     """Measure and print."""
+    print(measure_all())
+
+
+def measure_all() -> str:
+    """The table."""
     with tempfile.TemporaryDirectory() as scratch:
         large, small = Path(scratch, "10000"), Path(scratch, "50")
         node_ids = make_home(large, 10_000)
@@ -73,7 +78,7 @@ def main() -> None:
             ("plugin, 50 given", 50, measure(small, FIRSTBOX_NODES=few)),
             ("one host in a file", 1, measure_static(Path(scratch, "empty.json"))),
         ]
-    print(table(rows, hosts))
+    return table(rows, hosts)
 
 
 def table(rows: list[tuple[str, int, Cost | None]], static_hosts: int) -> str:

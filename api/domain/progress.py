@@ -20,14 +20,15 @@ class RecentStatuses:
     """
 
     _YOUNG = 0.1  # seconds
-    _MOST = 1000
+    _MOST_NODES = 20_000  # in all that is remembered: some 10 MB
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def remember(self, status: dict[str, Any]) -> None:
         """Keep a status that was just read."""
-        if len(self._known) >= self._MOST:
+        nodes = sum(len(status["nodes"]) for _, status in list(self._known.values()))
+        if nodes + len(status["nodes"]) > self._MOST_NODES or len(self._known) > 1000:
             self._known.clear()
         is_over = status["status"] in FINISHED
         until = math.inf if is_over else time.monotonic() + self._YOUNG
