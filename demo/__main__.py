@@ -6,6 +6,7 @@ the machines go on until `stop`.
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -75,12 +76,7 @@ def make() -> None:
         "The first time, their root directories are built from packages, which takes a minute."
     )
     ssh_port = os.environ.get("FIRSTBOX_SSH_PORT", "2222")
-    rack = json.loads(
-        output_of(
-            *(sys.executable, "-m", "tests.lab", "up", "--machines", str(MACHINES)),
-            *("--first", FIRST, "--port", ssh_port, "--dir", str(LAB)),
-        )
-    )
+    rack = start_machines(ssh_port)
     screen.say(f"{rack['first']} to {rack['last']}, port {rack['port']}.")
     screen.heading("2. The service")
     write_settings(
@@ -95,6 +91,22 @@ def make() -> None:
     screen.say(firstbox("init", "--password-file", str(PASSWORD)).strip())
     write_private(TOKEN, firstbox("token", "create", "--user", "admin", "--name", "demo").strip())
     service.start()
+
+
+def start_machines(ssh_port: str) -> dict[str, Any]:
+    """Six machines, and how they are reached."""
+    command = [sys.executable, "-m", "tests.lab", "up", "--machines", str(MACHINES)]
+    try:
+        said = output_of(*command, "--first", FIRST, "--port", ssh_port, "--dir", str(LAB))
+    except DemoError as error:
+        if os.strerror(errno.EADDRINUSE) in str(error):
+            raise DemoError(
+                f"Port {ssh_port} of {FIRST} to {LAST} is taken, perhaps by another demo. Choose "
+                f"another one: FIRSTBOX_SSH_PORT={int(ssh_port) + 1} make demo"
+            ) from None
+        raise
+    rack: dict[str, Any] = json.loads(said)
+    return rack
 
 
 def go_through(api: client.Client) -> dict[str, Any]:
