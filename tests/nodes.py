@@ -6,6 +6,7 @@ from api.store.session import migrate, open_database, writing
 from api.store.tables import Node, columns
 
 _NODE = {
+    "address_order": "",
     "zone_id": "default",
     "status": "available",
     "pre_status": "",

@@ -10,8 +10,8 @@ from api.store import nodes
 
 
 def known(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """The nodes' rows by id; NotFound lists the ids there are none for."""
-    found = nodes.get_nodes(connection, node_ids)
+    """The nodes' rows by id, held for this transaction; NotFound lists the ids there are none for."""
+    found = nodes.get_nodes(connection, node_ids, lock=True)
     missing = [node_id for node_id in node_ids if node_id not in found]
     if missing:
         raise NotFound(f"There is no node {_some(missing)}.")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +28,7 @@ from api.store.tables import JobNode, Node, columns
 
 NODE = columns(Node)
 JOB_NODE = columns(JobNode)
+_BUT_HARDWARE = [column for column in NODE.c if column.name != "hardware"]
 SEARCHED = ("node_id", "hostname", "address", "serial_number", "description")
 
 
@@ -40,7 +42,8 @@ def find_nodes(
     offset: int,
 ) -> tuple[int, Sequence[Row[Any]]]:
     """How many nodes match, and one page of them."""
-    order = (NODE.c[sort_key].desc() if reverse else NODE.c[sort_key].asc(), NODE.c.node_id)
+    key = NODE.c["address_order" if sort_key == "address" else sort_key]
+    order = (key.desc() if reverse else key.asc(), NODE.c.node_id)
     # The rows passed over are counted in an index that has no hardware documents in it.
     passed = select(NODE.c.node_id).where(*conditions).order_by(*order).offset(offset).limit(limit)
     is_all = limit is None and not offset
@@ -75,11 +78,18 @@ def matches(
     return conditions
 
 
-def get_nodes(connection: Connection, node_ids: Iterable[str]) -> dict[str, Row[Any]]:
-    """Rows of these nodes by id; unknown ids are not in the answer."""
+def get_nodes(
+    connection: Connection, node_ids: Iterable[str], *, lock: bool = False
+) -> dict[str, Row[Any]]:
+    """Rows of these nodes by id, without their hardware; unknown ids are not in the answer.
+
+    With `lock` nobody else deletes or changes them until the transaction ends.
+    """
     found: dict[str, Row[Any]] = {}
-    for chunk in chunks(list(node_ids)):
-        rows = connection.execute(select(NODE).where(NODE.c.node_id.in_(chunk)))
+    # Sorted, so that two who lock the same nodes wait for each other and not in a circle.
+    for chunk in chunks(sorted(node_ids)):
+        query = select(*_BUT_HARDWARE).where(NODE.c.node_id.in_(chunk)).order_by(NODE.c.node_id)
+        rows = connection.execute(query.with_for_update() if lock else query)
         found.update((row.node_id, row) for row in rows)
     return found
 
@@ -111,6 +121,7 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
         {
             "node_id": new_id("n"),
             "address": address,
+            "address_order": _address_order(address),
             "zone_id": zone_id,
             "status": NodeStatus.PENDING,
             "pre_status": "",
@@ -142,6 +153,11 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
                 "try again."
             ) from error
     return [str(row["node_id"]) for row in rows]
+
+
+def _address_order(address: str) -> str:
+    parsed = ip_address(address)
+    return f"{parsed.version}{int(parsed):032x}"
 
 
 def update_node(connection: Connection, node_id: str, values: Mapping[str, Any]) -> None:

@@ -60,11 +60,15 @@ class Node(SQLModel, table=True):
     __tablename__ = "node"
     __table_args__ = (
         Index("node_status_id", "status", "node_id"),
-        Index("node_create_id", "create_time", "node_id"),  # the order of pages
+        # The orders of pages; with the id, so that earlier pages are passed over in the index.
+        Index("node_create_id", "create_time", "node_id"),
+        Index("node_address_order", "address_order", "node_id"),
     )
 
     node_id: str = Field(primary_key=True)
     address: str | None = Field(default=None, unique=True, max_length=45)
+    # Family and 32 hexadecimal digits: as text it sorts as the addresses do.
+    address_order: str = Field(default="", max_length=33)
     zone_id: str = Field(default="default", index=True)
     status: str = Field(max_length=16)
     pre_status: str = Field(default="", max_length=16)

@@ -3,14 +3,14 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from api.actions.node import NodeField
 from api.domain import nodes as rules
 from api.hardware.model import to_json
 from api.hardware.parse import parse_probe
 from api.store.hardware import decide_disks, record_hardware
-from api.store.nodes import add_nodes, delete_nodes, find_nodes, get_nodes
+from api.store.nodes import NODE, add_nodes, delete_nodes, find_nodes
 from api.store.session import reading, writing
 from tests.unit.hardware.conftest import RECORDED
 
@@ -186,7 +186,11 @@ def record(engine: Engine, node_id: str, found: Found) -> Found:
 
 def document(engine: Engine, node_id: str) -> Found:
     with reading(engine) as connection:
-        whole: Found = json.loads(get_nodes(connection, [node_id])[node_id].hardware)
+        whole: Found = json.loads(
+            connection.execute(
+                select(NODE.c.hardware).where(NODE.c.node_id == node_id)
+            ).scalar_one()
+        )
     return whole
 
 

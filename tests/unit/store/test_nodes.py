@@ -289,3 +289,16 @@ def queries(engine: Engine) -> Iterator[list[str]]:
     event.listen(engine, "before_cursor_execute", see)
     yield seen
     event.remove(engine, "before_cursor_execute", see)
+
+
+def test_addresses_sort_as_numbers_ipv4_first(any_engine: Engine) -> None:
+    addresses = ["2001:db8::a", "10.0.0.10", "10.0.0.9", "2001:db8::9", "9.255.0.1"]
+    plant(any_engine, addresses)
+
+    with reading(any_engine) as connection:
+        _, rows = find_nodes(
+            connection, [], sort_key="address", reverse=False, limit=None, offset=0
+        )
+
+    in_order = ["9.255.0.1", "10.0.0.9", "10.0.0.10", "2001:db8::9", "2001:db8::a"]
+    assert [row.address for row in rows] == in_order

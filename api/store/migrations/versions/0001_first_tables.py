@@ -54,6 +54,7 @@ def upgrade() -> None:
         "node",
         sa.Column("node_id", sa.String(), nullable=False),
         sa.Column("address", sa.String(length=45), nullable=True),
+        sa.Column("address_order", sa.String(length=33), nullable=False),
         sa.Column("zone_id", sa.String(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("pre_status", sa.String(length=16), nullable=False),
@@ -72,7 +73,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("address"),
     )
     with op.batch_alter_table("node", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_node_create_time"), ["create_time"], unique=False)
+        batch_op.create_index("node_address_order", ["address_order", "node_id"], unique=False)
+        batch_op.create_index("node_create_id", ["create_time", "node_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_node_hostname"), ["hostname"], unique=False)
         batch_op.create_index(batch_op.f("ix_node_serial_number"), ["serial_number"], unique=False)
         batch_op.create_index(batch_op.f("ix_node_zone_id"), ["zone_id"], unique=False)
