@@ -58,9 +58,12 @@ class Recorder:
         self._thread.join()
 
     def end(self, *, was_late: bool, rc: int | None) -> None:
-        """Close, and end the job as its events and the playbook's exit code say."""
+        """Close, and end the job as its events and the playbook's exit code say.
+
+        Raises what kept events from being written: RunLost, Busy, or a fault of ours.
+        """
         self.close()
-        if isinstance(self.error, jobs.RunLost):
+        if self.error is not None:
             raise self.error
         with writing(self._engine) as connection:
             job = jobs.lock_run(connection, self._run)
@@ -84,24 +87,23 @@ class Recorder:
         try:
             while self._write_batch():
                 continue
-        except (jobs.RunLost, Busy) as error:
+        except Exception as error:  # whatever it is, the run must stop and not end well
             self.error = error
 
     def _write_batch(self) -> bool:
         """Wait for events, write what they mean; False after the last one."""
         event = self.events.get()
         until = time.monotonic() + _INTERVAL
-        for _ in range(_BATCH):
-            if event is None:
-                break
+        taken = 0
+        while event is not None:
             self.progress.feed(event)
+            taken += 1
+            if taken == _BATCH:
+                break
             try:
                 event = self.events.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
-        else:
-            if event is not None:
-                self.progress.feed(event)
         self._write(self.progress.take())
         return event is not None
 

@@ -3,9 +3,9 @@
 import secrets
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
+from api.jobs import directory
 from api.jobs.recorder import Recorder
 from api.jobs.runner import Outcome, run_playbook
 from api.settings import Settings, load_settings
@@ -33,16 +33,16 @@ def main(job_id: str, attempt: int, worker: str) -> int:
 
 
 def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
-    directory = Path(tempfile.mkdtemp(prefix="firstbox-", dir=_fast_directory()))
+    place = directory.make(name)
     try:
-        (directory / "nodes").write_text("\n".join(recorder.nodes) + "\n")
-        (directory / "found").mkdir(mode=0o700)
+        (place / "nodes").write_text("\n".join(recorder.nodes) + "\n")
+        (place / "found").mkdir(mode=0o700)
         return run_playbook(
             settings.content / "playbooks" / PLAYBOOKS[recorder.action],
-            directory,
-            environment={"FIRSTBOX_NODES": f"@{directory / 'nodes'}", "FIRSTBOX_JOB": name},
+            place,
+            environment={"FIRSTBOX_NODES": f"@{place / 'nodes'}", "FIRSTBOX_JOB": name},
             variables={
-                "firstbox_run_dir": str(directory / "found"),
+                "firstbox_run_dir": str(place / "found"),
                 "node_reach_deadline": settings.reach_deadline,
                 "node_probe_deadline": settings.probe_deadline,
                 "node_probe_at_once": settings.probe_concurrency,
@@ -52,19 +52,13 @@ def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
             should_stop=recorder.is_late,
         )
     finally:
-        _keep_output(settings, directory, name)
-        shutil.rmtree(directory)
+        _keep_output(settings, place, name)
+        directory.remove(name)
 
 
-def _fast_directory() -> str | None:
-    """Memory where there is some: ansible-runner writes a file per event."""
-    shared = Path("/dev/shm")  # noqa: S108  # a fresh 0700 directory is made in it
-    return str(shared) if shared.is_dir() else None
-
-
-def _keep_output(settings: Settings, directory: Path, name: str) -> None:
+def _keep_output(settings: Settings, place: Path, name: str) -> None:
     """Keep what ansible-playbook printed, for the day a log line is not enough."""
-    printed = next((directory / "artifacts").glob("*/stdout"), None)
+    printed = next((place / "artifacts").glob("*/stdout"), None)
     if printed is not None:
         kept = settings.home / "runs"
         kept.mkdir(mode=0o700, exist_ok=True)

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 
 from api.domain import jobs as rules
 from api.errors import Busy
-from api.jobs import guard, queue
+from api.jobs import directory, guard, queue
 from api.jobs.lease import LEASE, RENEW, SILENCE
 from api.settings import Settings
 from api.states import DEFAULT_ZONE, Reason
@@ -88,6 +88,7 @@ class Worker:
             assert process.stdin is not None  # noqa: S101  # asked for above
             process.stdin.close()  # the guard ends whatever is left
             process.wait()
+            directory.remove(f"{job_id}.{attempt}")
         self._settle(run)
 
     def _command(self, run: jobs.Run) -> list[str]:
@@ -156,6 +157,7 @@ class Worker:
                 with writing(self._engine) as connection:
                     self._try_again(connection, job, f"worker {job.worker or '?'} fell silent")
                 self._queue.free(job.job_id, job.attempt)
+                directory.remove(f"{job.job_id}.{job.attempt}")
         except Busy as error:
             logger.warning("cannot look after other workers' jobs: %s", error)
 

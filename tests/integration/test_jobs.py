@@ -114,6 +114,7 @@ def test_a_job_survives_sigkill_of_the_service(service: Service) -> None:
     assert service.status(job_id)["status"] == "successful"
     assert most_runs == 1
     assert any("attempt 2 begins" in line for line in service.log(job_id))
+    assert not list(Path("/dev/shm").glob(f"firstbox-{job_id}.*"))
     assert service.done("DescribeJobs")["job_set"][0]["attempt"] == 2
 
 
