@@ -56,8 +56,8 @@ lint: install-dev ## Check format, types, import directions, YAML and Ansible co
 	ansible-lint --offline --profile production
 
 .PHONY: bench
-bench: install-dev ## Measure, and print one table per question
-	python -m bench.inventory
+bench: packages-bench .venv/dev ## Measure, and write the figures into docs/performance.md
+	python -m bench
 
 .PHONY: docs
 docs: install ## Write the pages that are made from code: in docs/, and each role's README
@@ -79,13 +79,15 @@ clean: demo-stop ## Remove .venv and everything that tools left here
 	rm -rf .venv *.egg-info .{mypy,ruff,pytest,import_linter}_cache .hypothesis build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: packages-run packages-lab packages-test
+.PHONY: packages-run packages-lab packages-test packages-bench
 packages-run:
 	@deploy/install-system-packages run
 packages-lab:
 	@deploy/install-system-packages run lab
 packages-test:
 	@deploy/install-system-packages test
+packages-bench:
+	@deploy/install-system-packages bench
 
 # Made anew only when a lock file changed, so that nothing stays that the lock does not name.
 .venv/run: requirements.txt
