@@ -122,7 +122,11 @@ def test_node_becomes_a_host_with_groups_and_variables(home: Path, url: str) -> 
         "ansible_ssh_common_args": (
             f"-oStrictHostKeyChecking=accept-new -oUserKnownHostsFile={home}/known_hosts"
         ),
-        "firstbox_zone": {"jump": "", "known_hosts": "accept-new"},
+        "firstbox_zone": {
+            "jump": "",
+            "known_hosts": "accept-new",
+            "known_hosts_file": f"{home}/known_hosts",
+        },
     }
 
 
@@ -324,7 +328,11 @@ def test_access_to_zones_is_that_of_the_settings(
         assert found["ansible_user"] == access.user
         assert found["ansible_port"] == access.port
         assert found["ansible_ssh_private_key_file"] == str(access.private_key)
-        assert found["firstbox_zone"] == {"jump": access.jump, "known_hosts": access.known_hosts}
+        assert found["firstbox_zone"] == {
+            "jump": access.jump,
+            "known_hosts": access.known_hosts,
+            "known_hosts_file": f"{home}/known_hosts",
+        }
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,13 @@ def test_a_killed_worker_is_replaced(service: Service) -> None:
 def test_a_frozen_worker_loses_its_run_before_another_may_take_it(service: Service) -> None:
     job_id = add(service)["job_id"]
     service.wait_for(job_id, "step0")
-    wait_until(lambda: processes_of(job_id), 10, what="the run has started")
+
+    def run() -> list[int]:  # all but its guard, which is there a moment earlier
+        return [pid for pid, line in processes_of(job_id).items() if "guard.py" not in line]
+
+    wait_until(run, 10, what="the run has started")
     # The run is frozen too, so that it is still there when its guard grows tired of waiting.
-    frozen = [pid for pid, line in processes_of(job_id).items() if "guard.py" not in line]
+    frozen = run()
     worker = service.worker()
     os.kill(worker, signal.SIGSTOP)
     for pid in frozen:
