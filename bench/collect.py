@@ -44,6 +44,10 @@ class MeasuredService(Service):
         }
         super().__init__(home, ssh_port=hosts.port, ssh_private_key=hosts.private_key)
 
+    def __enter__(self) -> "MeasuredService":
+        super().__enter__()
+        return self
+
     @property
     def pid(self) -> int:
         """Of the API; the worker is its child."""

@@ -104,8 +104,8 @@ def whole_way(settings: Settings, scratch: Path) -> Line:
                 (alone, scratch / f"alone{number}", nobody, lambda: False),
                 (with_recorder, scratch / f"recorded{number}", recorder.events, recorder.is_late),
             ]
-            for kept, directory, events, is_late in turns if number % 2 else reversed(turns):
-                kept.append(run(project, directory, events, is_late))
+            for kept, place, events, is_late in turns if number % 2 else reversed(turns):
+                kept.append(run(project, place, events, is_late))
         recorder.close()
         assert recorder.error is None, recorder.error
     ratios = [own / peer for own, peer in zip(with_recorder, alone, strict=True)]

@@ -69,7 +69,7 @@ def measure_all() -> str:
             comparable = measure(thousand)
         else:
             comparable = plugin
-        rows = [("plugin, all", 10_000, plugin)]
+        rows: list[tuple[str, int, Cost | None]] = [("plugin, all", 10_000, plugin)]
         if comparable is not plugin:
             rows.append(("plugin, all", hosts, comparable))
         rows += [
@@ -129,6 +129,7 @@ def row(number: int) -> dict[str, Any]:
     return {
         "node_id": f"n-{secrets.token_hex(4)}",
         "address": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}",
+        "address_order": f"{number:08x}",
         "zone_id": f"z{number % 5}",
         "status": ("available", "available", "pending", "unreachable")[number % 4],
         "pre_status": "",
