@@ -34,6 +34,11 @@ def above(what: str, value: float, goal: float, unit: str = "", more: str = "") 
     return Line(what, f"{_number(value)}{unit}{more}", f"≥ {goal:,g}{unit}", value >= goal)
 
 
+def told(what: str, value: float, unit: str = "", more: str = "") -> Line:
+    """A line without a goal."""
+    return Line(what, f"{_number(value)}{unit}{more}")
+
+
 def table(lines: Sequence[Line]) -> str:
     """Markdown."""
     verdicts = {True: "yes", False: "**no**", None: ""}

@@ -16,8 +16,7 @@ from sqlalchemy import Engine
 
 from api.domain import jobs as rules
 from api.errors import FirstboxError
-from api.jobs.lease import LEASE, RENEW
-from api.jobs.queue import new_worker_id
+from api.jobs.lease import LEASE, RENEW, new_worker_id
 from api.jobs.recorder import Recorder
 from api.settings import Settings, load_settings
 from api.states import PLAYBOOKS, JobAction

@@ -4,9 +4,6 @@ DBOS keeps who waits in which queue, in our own database, so that a job and its 
 are committed together. What it does not give (leases, takeover) stands in the job table.
 """
 
-import os
-import socket
-import uuid
 from collections.abc import Callable
 
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -101,11 +98,6 @@ def work(settings: Settings, worker_id: str, run_job: Callable[[str, int], None]
         on_conflict="always_update",
     )
     return worker
-
-
-def new_worker_id() -> str:
-    """Unique per process start, so that no worker takes itself for one that died."""
-    return f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
 
 
 def _queue(zone_id: str) -> str:

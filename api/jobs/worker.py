@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from api.domain import jobs as rules
 from api.errors import Busy
 from api.jobs import directory, guard, queue
-from api.jobs.lease import LEASE, RENEW, SILENCE
+from api.jobs.lease import LEASE, RENEW, SILENCE, new_worker_id
 from api.settings import Settings
 from api.states import DEFAULT_ZONE, Reason
 from api.store import jobs
@@ -52,7 +52,7 @@ class Worker:
             settings.database, pool_size=settings.worker_concurrency + 3
         )
         self._queue = queue.JobQueue(self._engine)
-        self._id = queue.new_worker_id()
+        self._id = new_worker_id()
         self._stopping = threading.Event()
 
     def run_until(self, stop: threading.Event) -> None:
