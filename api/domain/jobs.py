@@ -84,7 +84,7 @@ def find(connection: Connection, action: str, job_id: str | None) -> Row[Any]:
 
 def cancel(connection: Connection, job_id: str) -> None:
     """Ask a job to stop; one that nobody runs yet ends here and now."""
-    job = jobs.get_job(connection, job_id)
+    job = jobs.lock_job(connection, job_id)  # so that no worker claims it meanwhile
     if job is None:
         raise NotFound(f"There is no job {job_id}.")
     if not jobs.request_cancel(connection, job_id):

@@ -107,11 +107,8 @@ class Worker:
         """Renew the lease while the run lives; pass a cancel on; stop when the job is lost."""
         renewed = time.monotonic()
         while not self._stopping.is_set():
-            try:
-                process.wait(_LOOK)
+            if _has_ended(process, _LOOK):
                 return
-            except subprocess.TimeoutExpired:
-                pass
             try:
                 if time.monotonic() - renewed >= RENEW:
                     with writing(self._engine) as connection:
@@ -155,6 +152,8 @@ class Worker:
             ]
             for job in [*abandoned, *unclaimed]:
                 with writing(self._engine) as connection:
+                    if not jobs.lock_unchanged(connection, job):
+                        continue  # another worker was faster, or its own is back
                     self._try_again(connection, job, f"worker {job.worker or '?'} fell silent")
                 self._queue.free(job.job_id, job.attempt)
                 directory.remove(f"{job.job_id}.{job.attempt}")
@@ -178,6 +177,14 @@ class Worker:
             }
             jobs.add_lines(connection, job.job_id, [line])
             self._queue.enqueue(connection, job.job_id, job.attempt + 1, job.zone_id)
+
+
+def _has_ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _tell(process: "subprocess.Popen[bytes]", word: bytes) -> None:

@@ -341,6 +341,21 @@ def lock_run(connection: Connection, run: Run) -> Row[Any]:
     return row
 
 
+def lock_job(connection: Connection, job_id: str) -> Row[Any] | None:
+    """The job's row, which nobody else changes until the transaction ends."""
+    query = select(JOB).where(JOB.c.job_id == job_id).with_for_update()
+    return connection.execute(query).one_or_none()
+
+
+def lock_unchanged(connection: Connection, seen: Row[Any]) -> bool:
+    """Lock a job's row; False if since it was `seen` somebody claimed, renewed or ended the job."""
+    job = lock_job(connection, seen.job_id)
+    return job is not None and all(
+        getattr(job, name) == getattr(seen, name)
+        for name in ("status", "attempt", "worker", "lease_until", "enqueue_time")
+    )
+
+
 def request_cancel(connection: Connection, job_id: str) -> bool:
     """Raise the flag that the lease renewal reads; False if the job is finished."""
     flagged = connection.execute(

@@ -1,3 +1,4 @@
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -253,6 +254,23 @@ def test_a_running_job_is_told_to_stop(any_engine: Engine, queue: RecordingQueue
         assert found(connection, job_id).status == "step0"
         assert store.renew(connection, run, 30)
     assert statuses(any_engine, node_ids) == [("collecting", "pending")]
+
+
+def test_a_job_claimed_in_the_same_moment_is_told_to_stop_and_not_ended(
+    any_engine: Engine, queue: RecordingQueue
+) -> None:
+    job_id = collect(any_engine, queue, plant(any_engine, 1))
+    cancelling = threading.Thread(target=cancel, args=(any_engine, job_id))
+
+    with writing(any_engine) as connection:
+        assert store.claim(connection, store.Run(job_id, 1, "w1"), 30)
+        cancelling.start()
+        cancelling.join(0.5)  # it is at the database by now, and has to wait for us
+    cancelling.join(30)
+
+    with reading(any_engine) as connection:
+        job = found(connection, job_id)
+    assert (job.status, job.cancel, job.worker) == ("step0", True, "w1")
 
 
 def test_what_is_over_is_not_cancelled(any_engine: Engine, queue: RecordingQueue) -> None:

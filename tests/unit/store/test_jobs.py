@@ -254,6 +254,31 @@ def test_nodes_of_very_many_jobs_are_counted(any_engine: Engine, job_id: str) ->
     assert counts[others[0]] == {}
 
 
+def renew(connection: Connection, run: Run) -> None:
+    jobs.renew(connection, run, LEASE + 1)
+
+
+def take_over(connection: Connection, run: Run) -> None:
+    assert jobs.start_over(connection, found(connection, run.job_id))
+
+
+def finish(connection: Connection, run: Run) -> None:
+    jobs.finish(connection, run.job_id, Changes(status="failed"), reason="timeout", message="")
+
+
+@pytest.mark.parametrize("change", [renew, take_over, finish])
+def test_a_job_that_changed_since_it_was_seen_is_not_taken_over(
+    any_engine: Engine, run: Run, change: Callable[[Connection, Run], None]
+) -> None:
+    with writing(any_engine) as connection:
+        seen = found(connection, run.job_id)
+        assert jobs.lock_unchanged(connection, seen)
+
+        change(connection, run)
+
+        assert not jobs.lock_unchanged(connection, seen)
+
+
 def create(engine: Engine, nodes: dict[str, str]) -> str:
     with writing(engine) as connection:
         return jobs.create_job(
