@@ -1,6 +1,7 @@
 """Everything that can be set, in one class; each from `FIRSTBOX_<NAME>` or `$FIRSTBOX_HOME/firstbox.env`."""
 
 import os
+import re
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -94,6 +95,55 @@ class Settings(BaseSettings):
         32, ge=1, le=512, description="Nodes that are probed at the same time by one job."
     )
 
+    boot_url: str = Field(
+        "",
+        description="Where booting machines reach this service, such as `http://10.0.0.1`; without "
+        "it nothing boots over the network.",
+    )
+    bmc_deadline: float = Field(
+        30, gt=0, le=600, description="Seconds one conversation with a BMC may take."
+    )
+    bmc_silence: float = Field(
+        6, ge=1, le=10, description="Seconds after which a BMC that says nothing is given up."
+    )
+    bmc_interval: float = Field(
+        0.1, ge=0, le=60, description="Least seconds between two commands to the same BMC."
+    )
+    bmc_processes: int = Field(
+        8, ge=1, le=64, description="BMCs one job talks to at the same time, a process for each."
+    )
+    power_deadline: float = Field(
+        60, gt=0, le=1800, description="Seconds a machine has to be on or off once its BMC agreed."
+    )
+    soft_off_deadline: float = Field(
+        300, gt=0, le=3600, description="Seconds an OS has to shut down when it is asked to."
+    )
+    ramdisk_deadline: float = Field(
+        900, gt=0, le=7200, description="Seconds from power-on to the ramdisk's hello."
+    )
+    image_deadline: float = Field(
+        1800, gt=0, le=86400, description="Seconds to write an image to a disk."
+    )
+    installer_deadline: float = Field(
+        5400, gt=0, le=86400, description="Seconds a distribution's own installer may take."
+    )
+    os_config_deadline: float = Field(
+        120, gt=0, le=3600, description="Seconds to write hostname, networks and keys to a disk."
+    )
+    os_deadline: float = Field(
+        900,
+        gt=0,
+        le=7200,
+        description="Seconds from power-on to the installed system's SSH server.",
+    )
+
+    @field_validator("boot_url")
+    @classmethod
+    def _boot_url_is_plain(cls, url: str) -> str:
+        if url and not re.fullmatch(r"http://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~/-]*)?", url):
+            raise ValueError("must be like http://10.0.0.1 or http://boot.example.org:8000")
+        return url.rstrip("/")
+
     @field_validator("home")
     @classmethod
     def _home_is_absolute(cls, home: Path) -> Path:
@@ -115,6 +165,16 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Directory of private keys, mode 0700."""
         return self.home / "keys"
+
+    @property
+    def images(self) -> Path:
+        """Directory of images and ramdisks; booting machines may read all of it."""
+        return self.home / "images"
+
+    @property
+    def boot(self) -> Path:
+        """Directory of the boot server: dnsmasq's configuration and the loaders."""
+        return self.home / "boot"
 
     def ssh_access(self, zone: str) -> SshAccess:
         """How nodes of `zone` are reached: its own values over the default zone's."""

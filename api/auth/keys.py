@@ -1,4 +1,4 @@
-"""The service's own keys: one that callers encrypt passwords for, one that opens nodes."""
+"""The service's own keys: callers encrypt passwords for one, one opens nodes, one seals secrets."""
 
 import os
 import secrets
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from api.errors import FirstboxError
 from api.settings import Settings
+from api.store.sealing import KEY_FILE, new_key
 
 _LOGIN = "login_rsa.pem"
 _SSH = "ssh_ed25519"
@@ -31,6 +32,9 @@ def make_keys(settings: Settings) -> list[Path]:
         made.append(login)
     if not ssh.exists() and _place(ssh, _new_ssh_key(), 0o600):
         made.append(ssh)
+    sealing = settings.keys / KEY_FILE
+    if not sealing.exists() and _place(sealing, new_key(), 0o600):
+        made.append(sealing)
     public = ssh.with_suffix(".pub")
     if not public.exists() and _place(public, _ssh_public_line(ssh), 0o644):
         made.append(public)

@@ -74,6 +74,7 @@ def create_job(
     zone_id: str,
     command: str = "",
     retry_of: str = "",
+    options: Mapping[str, Any] | None = None,
 ) -> str:
     """A new job at step0 holding `nodes` (node id -> its status now); its id.
 
@@ -96,6 +97,7 @@ def create_job(
             enqueue_time=now,
             attempt=1,
             cancel=False,
+            options=dict(options or {}),
             version=0,
         )
     )

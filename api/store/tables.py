@@ -5,7 +5,7 @@ Queries are SQLAlchemy Core over `columns(...)`: no objects of these classes are
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -86,6 +86,129 @@ class Node(SQLModel, table=True):
     update_time: float
 
 
+class BmNode(SQLModel, table=True):
+    """A machine's registration: its BMC, what it boots from, and what it is to become.
+
+    Columns are named as in the API. What is not known or not wanted is NULL where it must be unique,
+    else "" or 0.
+    """
+
+    __tablename__ = "bm_node"
+    __table_args__ = (Index("bm_node_status_id", "status", "node_id"),)
+
+    node_id: str = Field(
+        sa_column=Column(ForeignKey("node.node_id", ondelete="CASCADE"), primary_key=True)
+    )
+    status: str = Field(max_length=16)
+    pre_status: str = Field(default="", max_length=16)
+    os_version: str = ""
+    cpu_arch: str = ""
+    hostname: str | None = Field(default=None, unique=True, max_length=253)  # small letters
+    brand: str = ""
+    serial_number: str | None = Field(default=None, unique=True)
+    image: str = ""  # an image by name; "" for the newest one of os_version and cpu_arch
+    bmc_type: str = Field(default="ipmi", max_length=16)
+    bmc_port: int = 0  # 0 is the protocol's own: 623 for IPMI, 443 for Redfish
+    bmc_certificate: str = ""  # SHA-256 of the certificate Redfish showed at first contact
+    ipmi_network_address: str | None = Field(default=None, unique=True)
+    ipmi_username: str = ""
+    ipmi_password: str = ""  # sealed, see store/sealing.py
+    pxe_network_mac_addr: str | None = Field(default=None, unique=True, max_length=17)
+    pxe_network_interface: str = ""
+    pxe_network_address: str = ""
+    boot_mode: str = Field(default="", max_length=8)  # bios or uefi; "" leaves it to the machine
+    os_disk_name: str = ""
+    is_mgmt_config_bond: int = 0
+    is_mgmt_config_vlan: int = 0
+    mgmt_network_address: str | None = Field(default=None, unique=True)
+    mgmt_network_gateway: str = ""
+    mgmt_network_netmask: str = ""
+    mgmt_network_vlan_id: int = 0
+    mgmt_bond_members: list[str] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False)
+    )
+    mgmt_bond_mode: str = ""
+    is_public_config_bond: int = 0
+    is_public_config_vlan: int = 0
+    public_network_address: str = ""
+    public_network_gateway: str = ""
+    public_network_netmask: str = ""
+    public_network_vlan_id: int = 0
+    public_bond_members: list[str] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False)
+    )
+    public_bond_mode: str = ""
+    protected: int = 0  # 1: nothing may ever erase it
+    power_state: str = Field(default="", max_length=8)  # as the BMC said at power_time
+    power_time: float | None = None
+    # The installation it is in, or that it came out of: the OS's cloud-init instance id.
+    provision_id: str = ""
+    # WWN, serial number or name of the disk we wrote last: what is on it, we put there.
+    written_disk: str = ""
+    create_time: float
+    update_time: float
+
+
+class Boot(SQLModel, table=True):
+    """A machine that a job boots over the network, and how far it was seen to come."""
+
+    __tablename__ = "boot"
+    __table_args__ = (
+        Index(
+            "boot_active_mac",
+            "mac",
+            unique=True,
+            sqlite_where=text("state != 'closed'"),
+            postgresql_where=text("state != 'closed'"),
+        ),
+    )
+
+    boot_id: str = Field(primary_key=True)
+    node_id: str = Field(
+        sa_column=Column(ForeignKey("node.node_id", ondelete="CASCADE"), nullable=False, index=True)
+    )
+    job_id: str = Field(
+        sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), nullable=False, index=True)
+    )
+    provision_id: str  # of the machine's registration, when the boot was made
+    mac: str = Field(max_length=17)
+    state: str = Field(max_length=8)
+    method: str = Field(max_length=16)
+    image: str  # name
+    create_time: float
+    expire_time: float  # nothing is answered afterwards, whatever became of the job
+    armed_time: float | None = None  # DHCP knows
+    dhcp_time: float | None = None  # first request seen
+    offer_time: float | None = None  # first address given
+    loader_time: float | None = None  # loader fetched over TFTP or HTTP
+    script_time: float | None = None  # boot script fetched
+    kernel_time: float | None = None  # kernel fetched
+    hello_time: float | None = None  # the ramdisk, or the installer, runs
+    done_time: float | None = None  # the installer reported its end
+    again_time: float | None = None  # asked for a network boot when it was to boot from its disk
+    address: str = ""  # where the ramdisk answers
+    host_key: str = ""  # what the ramdisk's SSH server proves itself with
+    hello: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class Image(SQLModel, table=True):
+    """An operating system, or the ramdisk, as machines of one architecture get it."""
+
+    __tablename__ = "image"
+
+    name: str = Field(primary_key=True)
+    os_version: str = Field(index=True)  # `ramdisk` for the ramdisk
+    cpu_arch: str
+    method: str = Field(max_length=16)  # of BootMethod, or `ramdisk`
+    sha256: str  # of the raw disk image; of the kernel and initrd for other methods
+    # Bytes of disk it needs, and bytes it takes here.
+    size: int = Field(sa_column=Column(BigInteger, nullable=False))
+    stored: int = Field(sa_column=Column(BigInteger, nullable=False))
+    directory: str  # name below $FIRSTBOX_HOME/images
+    source: str = ""  # where it came from, for people
+    create_time: float
+
+
 class Disk(SQLModel, table=True):
     """The lasting id of one disk of a node, and what an operator decided about it."""
 
@@ -139,6 +262,8 @@ class Job(SQLModel, table=True):
     lease_until: float | None = Field(default=None, index=True)
     enqueue_time: float
     cancel: bool = False
+    # What the caller asked beyond the nodes: {"erase": 1}, {"reinstall": 1}, {"soft": 1}.
+    options: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     version: int = 0  # grows with every change that GetStatus or GetLog would show
 
 

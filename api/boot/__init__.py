@@ -1,0 +1,1 @@
+"""What booting machines are answered: DHCP, loader, boot script, ramdisk, installer files."""

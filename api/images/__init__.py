@@ -1,0 +1,1 @@
+"""Images and the ramdisk as files: built, taken in, cut into chunks, checked."""

@@ -1,0 +1,1 @@
+"""What an installed system is to be: disk, networks, hostname, keys. Pure: values in, text out."""

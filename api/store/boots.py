@@ -1,0 +1,132 @@
+"""Queries about network boots: what a job expects of a machine, and how far it was seen to come."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from api.states import BootState
+from api.store.ids import new_id
+from api.store.jobs import add_lines, lock_job
+from api.store.sealing import Seal
+from api.store.tables import Boot, columns
+
+BOOT = columns(Boot)
+_TOKEN = re.compile(r"(b-[0-9A-Za-z]{8})-([0-9a-f]{32})", re.ASCII)
+
+
+def open_boot(
+    connection: Connection,
+    *,
+    node_id: str,
+    job_id: str,
+    provision_id: str,
+    mac: str,
+    method: str,
+    image: str,
+    seconds: float,
+) -> str:
+    """A boot that is answered for `seconds` from now on; its id. The machine's older one is closed."""
+    close_boots(connection, [node_id])
+    boot_id, now = new_id("b"), time.time()
+    connection.execute(
+        insert(BOOT).values(
+            boot_id=boot_id,
+            node_id=node_id,
+            job_id=job_id,
+            provision_id=provision_id,
+            mac=mac,
+            state=BootState.OPEN,
+            method=method,
+            image=image,
+            create_time=now,
+            expire_time=now + seconds,
+            address="",
+            host_key="",
+            hello={},
+        )
+    )
+    return boot_id
+
+
+def token_of(seal: Seal, boot_id: str) -> str:
+    """What the URLs of this boot carry: nobody can make it who does not have our keys."""
+    return f"{boot_id}-{seal.sign(f'boot {boot_id}')}"
+
+
+def find_by_token(connection: Connection, seal: Seal, token: str) -> Row[Any] | None:
+    """The boot that a token belongs to while it is answered; None for anything else."""
+    parts = _TOKEN.fullmatch(token)
+    if parts is None or not seal.is_signed(f"boot {parts[1]}", parts[2]):
+        return None
+    query = select(BOOT).where(
+        BOOT.c.boot_id == parts[1],
+        BOOT.c.state == BootState.OPEN,
+        BOOT.c.expire_time > time.time(),
+    )
+    return connection.execute(query).one_or_none()
+
+
+def active_boots(connection: Connection) -> Sequence[Row[Any]]:
+    """Boots whose job still runs, open or local, that are not expired; in order of their MACs."""
+    query = select(BOOT).where(BOOT.c.state != BootState.CLOSED, BOOT.c.expire_time > time.time())
+    return connection.execute(query.order_by(BOOT.c.mac)).all()
+
+
+def boots_of_nodes(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """The active boot of each of these machines: node id -> row; none where there is none."""
+    query = select(BOOT).where(BOOT.c.state != BootState.CLOSED, BOOT.c.node_id.in_(node_ids))
+    return {row.node_id: row for row in connection.execute(query)}
+
+
+def see(connection: Connection, boot_id: str, values: Mapping[str, Any]) -> None:
+    """Set columns of a boot; a time that is known already stays (the first one counts)."""
+    first = {
+        name: func.coalesce(BOOT.c[name], value) if name.endswith("_time") else value
+        for name, value in values.items()
+    }
+    connection.execute(update(BOOT).where(BOOT.c.boot_id == boot_id).values(**first))
+
+
+def hand_over(connection: Connection, boot_id: str, job_id: str, seconds: float) -> None:
+    """Let a boot go on under another job, or attempt, for `seconds` from now on."""
+    connection.execute(
+        update(BOOT)
+        .where(BOOT.c.boot_id == boot_id)
+        .values(job_id=job_id, expire_time=time.time() + seconds)
+    )
+
+
+def set_local(connection: Connection, node_ids: Sequence[str], seconds: float) -> None:
+    """Answer these machines no more: they are to boot from their disks within `seconds`."""
+    connection.execute(
+        update(BOOT)
+        .where(BOOT.c.node_id.in_(node_ids), BOOT.c.state == BootState.OPEN)
+        .values(state=BootState.LOCAL, expire_time=time.time() + seconds)
+    )
+
+
+def close_boots(connection: Connection, node_ids: Sequence[str]) -> None:
+    """Forget what these machines boot: from now on they are as unknown as any other."""
+    connection.execute(
+        update(BOOT)
+        .where(BOOT.c.node_id.in_(node_ids), BOOT.c.state != BootState.CLOSED)
+        .values(state=BootState.CLOSED)
+    )
+
+
+def say(connection: Connection, boot: Row[Any], text: str, *, is_failure: bool = False) -> None:
+    """Append a line about this machine to the log of the job that boots it."""
+    job = lock_job(connection, boot.job_id)  # one writer of a job's log at a time
+    if job is None:
+        return
+    line = {
+        "time": time.time(),
+        "job_status": job.status,
+        "node_id": boot.node_id,
+        "is_failure": is_failure,
+        "text": f"{boot.node_id} {boot.mac}: {text}",
+    }
+    add_lines(connection, boot.job_id, [line])
