@@ -9,7 +9,7 @@ from api.actions.envelope import ActionResponse, Answer, Context, NodeRequest, O
 from api.domain import jobs, nodes
 from api.domain.addresses import addresses_between
 from api.errors import OverLimit
-from api.states import DEFAULT_ZONE
+from api.states import DEFAULT_ZONE, JobAction
 from api.store.nodes import find_nodes, matches
 from api.store.session import reading, writing
 
@@ -177,8 +177,12 @@ def collect_nodes(context: Context, request: CollectNodesRequest) -> Answer:
     """Collect the nodes' hardware over SSH, as a job."""
     _not_too_many(context, request.node_ids)
     with writing(context.engine) as connection:
-        job_id = jobs.collect(
-            connection, context.queue, request.node_ids, user_id=context.caller.user_id
+        job_id = jobs.start(
+            connection,
+            context.queue,
+            JobAction.COLLECT_NODES,
+            request.node_ids,
+            user_id=context.caller.user_id,
         )
     return {"job_id": job_id}
 

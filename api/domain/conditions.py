@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from api.errors import Conflict, NotFound
-from api.store import nodes
+from api.store import bm_nodes, nodes
 
 
 def known(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
@@ -14,7 +14,16 @@ def known(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]
     found = nodes.get_nodes(connection, node_ids, lock=True)
     missing = [node_id for node_id in node_ids if node_id not in found]
     if missing:
-        raise NotFound(f"There is no node {_some(missing)}.")
+        raise NotFound(f"There is no node {named(missing)}.")
+    return found
+
+
+def registered(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """The machines' registrations by id, held for this transaction; NotFound lists the others."""
+    found = bm_nodes.get_bm_nodes(connection, node_ids, lock=True)
+    missing = [node_id for node_id in node_ids if node_id not in found]
+    if missing:
+        raise NotFound(f"There is no bare-metal node {named(missing)}.")
     return found
 
 
@@ -22,7 +31,7 @@ def not_busy(connection: Connection, node_ids: Sequence[str]) -> None:
     """Conflict names the nodes that a job holds, and the job."""
     busy = nodes.busy_nodes(connection, node_ids)
     if busy:
-        names = _some(f"{node_id} (job {job_id})" for node_id, job_id in sorted(busy.items()))
+        names = named(f"{node_id} (job {job_id})" for node_id, job_id in sorted(busy.items()))
         raise Conflict(f"A job is at work on node {names}: wait for its end, or cancel it.")
 
 
@@ -30,10 +39,11 @@ def not_in_use(rows: Iterable[Row[Any]]) -> None:
     """Conflict names the nodes that have a role."""
     in_use = sorted(f"{row.node_id} (role {row.role})" for row in rows if row.role)
     if in_use:
-        raise Conflict(f"Only nodes without a role are collected; in use: {_some(in_use)}.")
+        raise Conflict(f"Only nodes without a role are collected; in use: {named(in_use)}.")
 
 
-def _some(names: Iterable[str], most: int = 50) -> str:
+def named(names: Iterable[str], most: int = 50) -> str:
+    """Names for a sentence; of very many, the first."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -2,41 +2,66 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row
 
-from api.domain.conditions import known, not_busy, not_in_use
+from api.domain import collecting, power, provisioning
+from api.domain.conditions import not_busy
 from api.domain.queueing import Queue
 from api.errors import Conflict, NotFound
 from api.states import (
     ADVICE,
     DEFAULT_ZONE,
     FINISHED,
-    UNREACHABLE_REASONS,
     JobAction,
     JobStatus,
-    NodeStatus,
     Reason,
     WorkStatus,
 )
 from api.store import jobs, nodes
 
 
-def collect(
+class _Kind(Protocol):
+    """What an action asks of its nodes, and what it makes of them; a module each."""
+
+    def admit(
+        self, connection: Connection, node_ids: Sequence[str], options: Mapping[str, Any], /
+    ) -> dict[str, str]: ...
+
+    def begin(self, connection: Connection, node_ids: Sequence[str], *, retry_of: str) -> None: ...
+
+    def end(
+        self, connection: Connection, job: Row[Any], rows: Sequence[Mapping[str, Any]], /
+    ) -> None: ...
+
+
+_KINDS: dict[JobAction, _Kind] = {
+    JobAction.COLLECT_NODES: collecting,
+    JobAction.PROVISION_BM_NODES: provisioning,
+    JobAction.POWER_ON_BM_NODES: power,
+    JobAction.POWER_OFF_BM_NODES: power,
+    JobAction.REBOOT_BM_NODES: power,
+    JobAction.GET_BM_NODES_POWER: power,
+}
+
+
+def start(
     connection: Connection,
     queue: Queue,
+    action: JobAction,
     node_ids: Sequence[str],
     *,
     user_id: str,
+    options: Mapping[str, Any] | None = None,
     retry_of: str = "",
 ) -> str:
-    """A CollectNodes job for these nodes, in the queue; its id.
+    """A job that does `action` to these nodes, in the queue; its id.
 
-    Raises Conflict for nodes in use (their role is not empty) and for nodes another job holds.
+    Raises NotFound, and Conflict for nodes that the action refuses or another job holds.
     """
     job_id = begin(
-        connection, JobAction.COLLECT_NODES, node_ids, user_id=user_id, retry_of=retry_of
+        connection, action, node_ids, user_id=user_id, options=options, retry_of=retry_of
     )
     job = jobs.get_job(connection, job_id)
     assert job is not None  # noqa: S101  # made three lines above, in this transaction
@@ -50,23 +75,25 @@ def begin(
     node_ids: Sequence[str],
     *,
     user_id: str,
+    options: Mapping[str, Any] | None = None,
     command: str = "",
     retry_of: str = "",
 ) -> str:
-    """A job that holds these nodes, not queued yet; its id. See `collect` for what is refused."""
-    rows = known(connection, node_ids)
-    not_in_use(rows.values())
+    """A job that holds these nodes, not queued yet; its id. See `start` for what is refused."""
+    kind = _KINDS[action]
+    statuses = kind.admit(connection, node_ids, options or {})
     not_busy(connection, node_ids)
     job_id = jobs.create_job(
         connection,
         action,
-        {node_id: row.status for node_id, row in rows.items()},
+        statuses,
         user_id=user_id,
         zone_id=DEFAULT_ZONE,
         command=command,
         retry_of=retry_of,
+        options=options,
     )
-    nodes.move_nodes(connection, dict.fromkeys(rows, NodeStatus.COLLECTING))
+    kind.begin(connection, node_ids, retry_of=retry_of)
     return job_id
 
 
@@ -110,7 +137,16 @@ def retry(connection: Connection, queue: Queue, job_id: str, *, user_id: str) ->
     again = [node_id for node_id in failed if node_id not in gone]
     if not again:
         raise Conflict(f"No node failed in job {job_id} that still exists: nothing to retry.")
-    return collect(connection, queue, again, user_id=user_id, retry_of=job_id)
+    # The nodes that failed are not `provisioned` any more, or their caller said `reinstall` then.
+    return start(
+        connection,
+        queue,
+        JobAction(job.action),
+        again,
+        user_id=user_id,
+        options=job.options,
+        retry_of=job_id,
+    )
 
 
 def end(
@@ -122,7 +158,8 @@ def end(
 ) -> None:
     """End a job: successful if there is no reason against it and every node succeeded.
 
-    Nodes that nothing was heard of fail with the job's reason; every node leaves `collecting`.
+    Nodes that nothing was heard of fail with the job's reason; what becomes of every node is the
+    action's to say.
     """
     changes = changes or jobs.Changes()
     now = time.time()
@@ -151,15 +188,7 @@ def end(
             }
     changes.lines.append(_last_line(job, reason, message, len(rows), now))
     jobs.finish(connection, job.job_id, changes, reason=str(reason or ""), message=message)
-    nodes.move_nodes(connection, {row["node_id"]: _status_after(row) for row in rows.values()})
-
-
-def _status_after(row: Mapping[str, Any]) -> NodeStatus:
-    if row["status"] == WorkStatus.SUCCESSFUL:
-        return NodeStatus.AVAILABLE
-    if row["reason"] in UNREACHABLE_REASONS:
-        return NodeStatus.UNREACHABLE
-    return NodeStatus(row["node_status"] or NodeStatus.PENDING)  # nothing new is known
+    _KINDS[JobAction(job.action)].end(connection, job, list(rows.values()))
 
 
 def _failed_nodes(failed: Sequence[Mapping[str, Any]], total: int) -> str:

@@ -11,6 +11,7 @@ from api.domain import jobs
 from api.domain.conditions import known, not_busy
 from api.domain.queueing import Queue
 from api.errors import Conflict, NotFound
+from api.states import JobAction
 from api.store import hardware, nodes
 
 NO_HARDWARE = orjson.dumps(hardware.NO_HARDWARE).decode()
@@ -27,7 +28,9 @@ def add(
     existing = nodes.find_addresses(connection, addresses)
     new = [address for address in addresses if address not in existing]
     node_ids = nodes.add_nodes(connection, new, zone_id)
-    job_id = jobs.collect(connection, queue, node_ids, user_id=user_id) if node_ids else ""
+    if not node_ids:
+        return [], existing, ""
+    job_id = jobs.start(connection, queue, JobAction.COLLECT_NODES, node_ids, user_id=user_id)
     return node_ids, existing, job_id
 
 

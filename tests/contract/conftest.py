@@ -21,7 +21,7 @@ from api.hardware.model import to_json
 from api.hardware.parse import parse_probe
 from api.jobs.queue import prepare
 from api.settings import Settings
-from api.states import NodeStatus, Reason, Role
+from api.states import JobAction, NodeStatus, Reason, Role
 from api.store.hardware import record_hardware
 from api.store.jobs import get_job
 from api.store.nodes import add_nodes, move_nodes
@@ -167,7 +167,9 @@ def node_id(add_available: Callable[..., list[str]]) -> str:
 def failed_job(engine: Engine, node_id: str) -> str:
     """A CollectNodes job at that machine, which failed."""
     with writing(engine) as connection:
-        job_id = jobs.collect(connection, RecordingQueue(), [node_id], user_id="operator")
+        job_id = jobs.start(
+            connection, RecordingQueue(), JobAction.COLLECT_NODES, [node_id], user_id="operator"
+        )
         job = get_job(connection, job_id)
         assert job is not None
         jobs.end(connection, job, Reason.WORKER_LOST, "its worker died 3 times")

@@ -323,7 +323,7 @@ def plant(engine: Engine, count: int) -> list[str]:
 
 def collect(engine: Engine, queue: Any, node_ids: Sequence[str]) -> str:
     with writing(engine) as connection:
-        return jobs.collect(connection, queue, node_ids, user_id=USER)
+        return jobs.start(connection, queue, JobAction.COLLECT_NODES, node_ids, user_id=USER)
 
 
 def retry(engine: Engine, queue: Any, job_id: str) -> str:
