@@ -3,7 +3,7 @@
 import os
 import re
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     installer_deadline: float = Field(
         5400, gt=0, le=86400, description="Seconds a distribution's own installer may take."
     )
+    nameservers: list[IPv4Address | IPv6Address] = Field(
+        default=[], description="Name servers (JSON list) that installed systems are told."
+    )
     os_config_deadline: float = Field(
         120, gt=0, le=3600, description="Seconds to write hostname, networks and keys to a disk."
     )
@@ -175,6 +178,15 @@ class Settings(BaseSettings):
     def boot(self) -> Path:
         """Directory of the boot server: dnsmasq's configuration and the loaders."""
         return self.home / "boot"
+
+    @property
+    def bmc_limits(self) -> dict[str, float | int]:
+        """How a fleet of BMCs is talked to, as `ask_bmcs` takes it."""
+        return {
+            "deadline": self.bmc_deadline,
+            "silence": self.bmc_silence,
+            "processes": self.bmc_processes,
+        }
 
     def ssh_access(self, zone: str) -> SshAccess:
         """How nodes of `zone` are reached: its own values over the default zone's."""

@@ -116,7 +116,9 @@ def cancel(connection: Connection, job_id: str) -> None:
         raise NotFound(f"There is no job {job_id}.")
     if not jobs.request_cancel(connection, job_id):
         raise Conflict(f"Job {job_id} is over already ({job.status}).")
-    if job.worker is None:
+    # A later attempt of an installation left machines running, which its worker switches off.
+    stands_down = job.action == JobAction.PROVISION_BM_NODES and job.attempt > 1
+    if job.worker is None and not stands_down:
         # Its entry stays in the queue: the worker that takes it finds nothing left to claim.
         end(connection, job, Reason.CANCELLED, "cancelled before it began")
 

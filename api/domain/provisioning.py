@@ -28,7 +28,7 @@ def admit(
     _refuse(rows.values(), _has_no_address, "without a management or public address")
     in_use = nodes.get_nodes(connection, node_ids).values()
     _refuse(in_use, _has_role, "in use (its role is not empty)")
-    _need_images(connection, rows.values())
+    _need_images(connection, list(rows.values()), options)
     return {node_id: row.status for node_id, row in rows.items()}
 
 
@@ -46,38 +46,35 @@ def begin(connection: Connection, node_ids: Sequence[str], *, retry_of: str) -> 
 def end(connection: Connection, _job: Row[Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Every machine leaves `provisioning`; none is answered any more when it boots."""
     ids = [row["node_id"] for row in rows]
+    touched = set(boots.boots_of_nodes(connection, ids))  # before that, a job only looks
     boots.close_boots(connection, ids)
-    bm_nodes.move_bm_nodes(connection, {row["node_id"]: _status_after(row) for row in rows})
+    moves: dict[str, BmNodeStatus] = {}
+    node_moves: dict[str, NodeStatus] = {}
     before = nodes.get_nodes(connection, ids)
-    nodes.move_nodes(
-        connection,
-        {
-            row["node_id"]: _node_status_after(row, before[row["node_id"]])
-            for row in rows
-            if row["node_id"] in before
-        },
-    )
+    for row in rows:
+        node_id, is_done = row["node_id"], row["status"] == WorkStatus.SUCCESSFUL
+        moves[node_id] = _status_after(row, is_done=is_done, was_touched=node_id in touched)
+        if is_done:
+            node_moves[node_id] = NodeStatus.AVAILABLE
+        elif node_id in before:
+            node_moves[node_id] = _node_status_after(
+                before[node_id], was_touched=node_id in touched
+            )
+    bm_nodes.move_bm_nodes(connection, moves)
+    nodes.move_nodes(connection, node_moves)
 
 
-def _was_touched(row: Mapping[str, Any]) -> bool:
-    return int(row["step_index"]) > 0  # preflight only looks
-
-
-def _status_after(row: Mapping[str, Any]) -> BmNodeStatus:
-    if row["status"] == WorkStatus.SUCCESSFUL:
+def _status_after(row: Mapping[str, Any], *, is_done: bool, was_touched: bool) -> BmNodeStatus:
+    if is_done:
         return BmNodeStatus.PROVISIONED
     # What runs goes on to run: it must not lose the protection of having to ask for `reinstall`.
-    if not _was_touched(row) and row["node_status"] != BmNodeStatus.FAILED:
-        return BmNodeStatus(row["node_status"])
-    return BmNodeStatus.FAILED
+    return BmNodeStatus.FAILED if was_touched else BmNodeStatus(row["node_status"])
 
 
-def _node_status_after(row: Mapping[str, Any], node: Row[Any]) -> NodeStatus:
-    if row["status"] == WorkStatus.SUCCESSFUL:
-        return NodeStatus.AVAILABLE
+def _node_status_after(node: Row[Any], *, was_touched: bool) -> NodeStatus:
     if node.address is None:
         return NodeStatus.PENDING
-    return NodeStatus.UNREACHABLE if _was_touched(row) else NodeStatus(node.pre_status)
+    return NodeStatus.UNREACHABLE if was_touched else NodeStatus(node.pre_status)
 
 
 def _refuse(rows: Iterable[Row[Any]], is_wrong: Any, what: str) -> None:
@@ -106,7 +103,13 @@ def _has_role(row: Row[Any]) -> bool:
     return bool(row.role)
 
 
-def _need_images(connection: Connection, rows: Iterable[Row[Any]]) -> None:
+def _was_never_written(row: Row[Any]) -> bool:
+    return not row.written_disk
+
+
+def _need_images(
+    connection: Connection, rows: Sequence[Row[Any]], options: Mapping[str, Any]
+) -> None:
     """Conflict where there is nothing to install, or nothing to install it with."""
     wanted: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
@@ -116,8 +119,16 @@ def _need_images(connection: Connection, rows: Iterable[Row[Any]]) -> None:
         what = f"image {name}" if name else f"image for {os_version} on {cpu_arch}"
         if image is None:
             raise Conflict(f"There is no {what}, which node {named(node_ids)} is to get.")
-        needs_ramdisk = image.method == BootMethod.IMAGE
-        if needs_ramdisk and find_image(connection, RAMDISK, cpu_arch, "") is None:
+        is_image = image.method == BootMethod.IMAGE
+        # An installer takes the disk without a look at it: the question is asked before.
+        if not is_image and not options.get("erase"):
+            theirs = [row for row in rows if row.node_id in node_ids]
+            _refuse(
+                theirs,
+                _was_never_written,
+                f"to get {what}, whose installer overwrites what is on the disk: ask with erase 1",
+            )
+        if is_image and find_image(connection, RAMDISK, cpu_arch, "") is None:
             raise Conflict(
                 f"There is no ramdisk for {cpu_arch}, which node {named(node_ids)} boots first: "
                 "make it with `firstbox image build`."

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Engine
@@ -19,7 +19,7 @@ from api.errors import FirstboxError
 from api.jobs.lease import LEASE, RENEW, new_worker_id
 from api.jobs.recorder import Recorder
 from api.settings import Settings, load_settings
-from api.states import PLAYBOOKS, JobAction
+from api.states import PLAYBOOKS, POWER_STATES, JobAction
 from api.store import jobs
 from api.store.session import open_database, writing
 
@@ -45,8 +45,7 @@ def main() -> int:
 
 
 def _begin(engine: Engine, start: dict[str, Any]) -> jobs.Run:
-    actions = {playbook: action for action, playbook in PLAYBOOKS.items()}
-    action: JobAction = actions[start["playbook"]]
+    action, options = asked_for(start["playbook"], start["variables"])
     with writing(engine) as connection:
         job_id = rules.begin(
             connection,
@@ -54,10 +53,29 @@ def _begin(engine: Engine, start: dict[str, Any]) -> jobs.Run:
             start["nodes"],
             user_id=f"{start['user']} (shell)",
             command=start["command"],
+            options=options,
         )
         run = jobs.Run(job_id, 1, f"shell.{new_worker_id()}")
         jobs.claim(connection, run, LEASE)
     return run
+
+
+def asked_for(playbook: str, variables: Mapping[str, str]) -> tuple[JobAction, dict[str, Any]]:
+    """What the API would call a run of this playbook with these variables: action and options."""
+    fit = [action for action, name in PLAYBOOKS.items() if name == playbook]
+    state = variables.get("bmc_power_state") or "status"
+    by_state = {state: action for action, state in POWER_STATES.items()}
+    action = by_state.get(state, JobAction.POWER_OFF_BM_NODES) if len(fit) > 1 else fit[0]
+    given = {
+        "erase": _is_true(variables.get("disk_image_erase", "")),
+        "reinstall": _is_true(variables.get("preflight_reinstall", "")),
+        "soft": state == "soft",
+    }
+    return action, {name: 1 for name, value in given.items() if value}
+
+
+def _is_true(value: str) -> bool:
+    return value.lower() in ("1", "true", "yes", "on")
 
 
 def _follow(engine: Engine, settings: Settings, run: jobs.Run, lines: Iterator[str]) -> int:

@@ -1,8 +1,9 @@
 """The fence between a worker and a run: `guard.py SILENCE GRACE COMMAND...`.
 
 It starts COMMAND and lives only while the worker writes to its standard input. After SILENCE
-seconds without a byte, at end of file, or on the byte `c` (cancel), it ends everything that
-descends from it, so that no machine is driven by a run whose worker is dead, stopped or cut off.
+seconds without a byte, or at end of file, it ends everything that descends from it, so that no
+machine is driven by a run whose worker is dead, stopped or cut off. On the byte `c` (cancel) it ends
+all but COMMAND itself, which has GRACE seconds to put things in order.
 It imports nothing but the standard library: it must start fast and never fail.
 """
 
@@ -25,25 +26,30 @@ def main(silence: float, grace: float, command: list[str]) -> int:
     # Descendants that move to sessions of their own (Ansible's workers do) come back to us.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    order = _watch(child.pid, silence)
-    if order == CANCEL:
-        # The run itself goes on, to write down how it ended.
+    order = _watch(child.pid, silence, None)
+    was_cancelled = order == CANCEL
+    if was_cancelled:
         _signal(_descendants() - {child.pid}, signal.SIGTERM)
-        _wait_for(child.pid, grace)
-    elif order is not None:
+        order = _watch(child.pid, silence, grace)
+    if order is not None:
         _signal(_descendants(), signal.SIGTERM)
         _wait_for(child.pid, min(grace, 3))
-    ended = child.poll() if order is None else None
+    ended = None if was_cancelled or order is not None else child.poll()
     _end_all()
     return 128 + signal.SIGTERM if ended is None else ended
 
 
-def _watch(pid: int, silence: float) -> bytes | None:
-    """None once the child ended by itself; CANCEL, or b"" when the worker fell silent."""
+def _watch(pid: int, silence: float, grace: float | None) -> bytes | None:
+    """None once the child ended by itself; CANCEL, or b"" when the worker fell silent.
+
+    With `grace` the child was cancelled already, and is given up after so many seconds.
+    """
     exited = os.pidfd_open(pid)
-    heard = _now()
+    begin = heard = _now()
     while True:
         left = heard + silence - _now()
+        if grace is not None:
+            left = min(left, begin + grace - _now())
         if left <= 0:
             return b""
         ready, _, _ = select.select([0, exited], [], [], min(left, 1.0))
@@ -51,8 +57,10 @@ def _watch(pid: int, silence: float) -> bytes | None:
             return None
         if 0 in ready:
             data = os.read(0, 4096)
-            if not data or CANCEL in data:
-                return data and CANCEL
+            if not data:
+                return b""
+            if CANCEL in data and grace is None:
+                return CANCEL
             heard = _now()
 
 

@@ -14,7 +14,7 @@ from api.jobs.progress import Progress
 from api.settings import Settings
 from api.states import FINISHED, STEPS, JobAction, Reason
 from api.store import jobs
-from api.store.nodes import get_nodes
+from api.store.nodes import names_of
 from api.store.session import reading, writing
 
 _BATCH = 1000
@@ -37,11 +37,10 @@ class Recorder:
             if job is None or job.status in FINISHED:
                 raise jobs.RunLost(run.job_id)
             node_ids = [row.node_id for row in jobs.get_job_nodes(connection, run.job_id)]
-            rows = get_nodes(connection, node_ids)
+            self.nodes = names_of(connection, node_ids)
         self.action = JobAction(job.action)
-        self.nodes = {
-            node_id: rows[node_id].address if node_id in rows else "" for node_id in node_ids
-        }
+        self.options: Mapping[str, Any] = job.options
+        self.is_cancelled: bool = job.cancel
         steps = STEPS[self.action]
         self.progress = Progress(steps, self.nodes, patience(settings, steps, len(node_ids)))
         self._thread = threading.Thread(target=self._write_all, name="recorder")
@@ -122,6 +121,18 @@ class Recorder:
 
 def patience(settings: Settings, steps: tuple[str, ...], nodes: int) -> dict[str, float]:
     """Seconds each step may take for this many nodes, every one of them as slow as allowed."""
-    rounds = -(-nodes // settings.probe_concurrency)
-    per_round = {"node_reach": settings.reach_deadline, "node_probe": settings.probe_deadline}
-    return {name: 60 + rounds * per_round.get(name, 5) for name in steps}
+    probes = -(-nodes // settings.probe_concurrency)
+    bmcs = settings.bmc_silence - (-nodes // settings.bmc_processes) * settings.bmc_deadline
+    power = bmcs + settings.power_deadline
+    seconds = {
+        "node_reach": probes * settings.reach_deadline,
+        "node_probe": probes * settings.probe_deadline,
+        "bmc_power": power + settings.soft_off_deadline,
+        "preflight": bmcs,
+        "ramdisk_boot": power + settings.ramdisk_deadline,
+        "disk_image": max(settings.image_deadline, settings.installer_deadline),
+        "os_config": settings.os_config_deadline,
+        "disk_boot": power + settings.os_deadline,
+        "node_verify": probes * settings.probe_deadline,
+    }
+    return {name: 60 + seconds.get(name, 5 * probes) for name in steps}

@@ -8,8 +8,10 @@ from pathlib import Path
 from api.jobs import directory
 from api.jobs.recorder import Recorder
 from api.jobs.runner import Outcome, run_playbook
+from api.jobs.standing_down import stand_down
+from api.jobs.variables import variables
 from api.settings import Settings, load_settings
-from api.states import PLAYBOOKS
+from api.states import PLAYBOOKS, JobAction
 from api.store import jobs
 from api.store.session import open_database
 
@@ -18,14 +20,17 @@ def main(job_id: str, attempt: int, worker: str) -> int:
     """Run the job's playbook and end the job; 0 when the end is in the database."""
     settings = load_settings()
     engine = open_database(settings.database, pool_size=2)
+    run = jobs.Run(job_id, attempt, worker)
     try:
-        recorder = Recorder(engine, settings, jobs.Run(job_id, attempt, worker))
-        outcome = None
+        recorder = Recorder(engine, settings, run)
+        outcome = Outcome(rc=None, was_stopped=False)  # of a job cancelled while it had no run
         try:
-            outcome = _play(settings, recorder, f"{job_id}.{attempt}")
+            if not recorder.is_cancelled:
+                outcome = _play(settings, recorder, f"{job_id}.{attempt}")
         finally:
-            if outcome is None:
-                recorder.close()
+            recorder.close()
+        if recorder.action == JobAction.PROVISION_BM_NODES:
+            stand_down(engine, settings, run)
         recorder.end(was_late=outcome.was_stopped, rc=outcome.rc)
     except jobs.RunLost:
         return 3  # the worker that holds the job now writes its end
@@ -43,9 +48,7 @@ def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
             environment={"FIRSTBOX_NODES": f"@{place / 'nodes'}", "FIRSTBOX_JOB": name},
             variables={
                 "firstbox_run_dir": str(place / "found"),
-                "node_reach_deadline": settings.reach_deadline,
-                "node_probe_deadline": settings.probe_deadline,
-                "node_probe_at_once": settings.probe_concurrency,
+                **variables(settings, recorder.action, recorder.options),
             },
             proof=secrets.token_urlsafe(32),
             events=recorder.events,

@@ -19,11 +19,12 @@ from api.errors import Busy
 from api.jobs import directory, guard, queue
 from api.jobs.lease import LEASE, RENEW, SILENCE, new_worker_id
 from api.settings import Settings
-from api.states import DEFAULT_ZONE, Reason
+from api.states import DEFAULT_ZONE, JobAction, Reason
 from api.store import jobs
 from api.store.session import open_database, reading, writing
 
 _GRACE = 8.0  # seconds a cancelled run has to write down its end
+_GRACE_TO_STAND_DOWN = 150.0  # and to switch off the machines it was installing
 _LOOK = 1.0  # seconds between two looks at the cancel flag
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "TMPDIR")
@@ -73,9 +74,11 @@ class Worker:
         with writing(self._engine) as connection:
             if self._stopping.is_set() or not jobs.claim(connection, run, LEASE):
                 return
+            job = jobs.get_job(connection, job_id)
+            assert job is not None  # noqa: S101  # claimed two lines above
         with (self._settings.home / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                self._command(run),
+                _command(run, job.action),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -91,21 +94,10 @@ class Worker:
             directory.remove(f"{job_id}.{attempt}")
         self._settle(run)
 
-    def _command(self, run: jobs.Run) -> list[str]:
-        fence = [sys.executable, "-I", guard.__file__, str(SILENCE), str(_GRACE)]
-        return [
-            *fence,
-            sys.executable,
-            "-m",
-            "api.jobs.run",
-            run.job_id,
-            str(run.attempt),
-            self._id,
-        ]
-
     def _hold(self, run: jobs.Run, process: "subprocess.Popen[bytes]") -> None:
         """Renew the lease while the run lives; pass a cancel on; stop when the job is lost."""
         renewed = time.monotonic()
+        is_cancelled = False
         while not self._stopping.is_set():
             if _has_ended(process, _LOOK):
                 return
@@ -121,10 +113,9 @@ class Worker:
                 continue  # not renewed: after SILENCE seconds of this the guard ends the run
             except jobs.RunLost:
                 return
-            if job is not None and job.cancel:
+            if job is not None and job.cancel and not is_cancelled:
+                is_cancelled = True
                 _tell(process, guard.CANCEL)
-                process.wait()
-                return
 
     def _settle(self, run: jobs.Run) -> None:
         """If the run left no end in the database, write one, or let the job be tried again."""
@@ -161,11 +152,15 @@ class Worker:
             logger.warning("cannot look after other workers' jobs: %s", error)
 
     def _try_again(self, connection: Connection, job: Row[Any], what: str) -> None:
-        if job.cancel:
+        is_last = job.attempt >= self._settings.max_attempts and not self._stopping.is_set()
+        # A cancelled installation begins once more, only to switch its machines off.
+        is_ours = job.action == JobAction.PROVISION_BM_NODES and not job.command
+        stands_down = is_ours and not is_last
+        if job.cancel and not stands_down:
             rules.end(connection, job, Reason.CANCELLED, "cancelled")
         elif job.command:
             rules.end(connection, job, Reason.RUN_ENDED, "the shell that ran it is gone")
-        elif job.attempt >= self._settings.max_attempts and not self._stopping.is_set():
+        elif is_last:
             rules.end(connection, job, Reason.WORKER_LOST, f"{what}, {job.attempt} times over")
         elif jobs.start_over(connection, job):
             line = {
@@ -177,6 +172,14 @@ class Worker:
             }
             jobs.add_lines(connection, job.job_id, [line])
             self._queue.enqueue(connection, job.job_id, job.attempt + 1, job.zone_id)
+
+
+def _command(run: jobs.Run, action: str) -> list[str]:
+    stands_down = action == JobAction.PROVISION_BM_NODES
+    grace = _GRACE_TO_STAND_DOWN if stands_down else _GRACE
+    fence = [sys.executable, "-I", guard.__file__, str(SILENCE), str(grace)]
+    attempt = [run.job_id, str(run.attempt), run.worker]
+    return [*fence, sys.executable, "-m", "api.jobs.run", *attempt]
 
 
 def _has_ended(process: "subprocess.Popen[bytes]", seconds: float) -> bool:

@@ -81,6 +81,22 @@ def boots_of_nodes(connection: Connection, node_ids: Sequence[str]) -> dict[str,
     return {row.node_id: row for row in connection.execute(query)}
 
 
+def get_boots(connection: Connection, boot_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Boots by the id of their machine."""
+    query = select(BOOT).where(BOOT.c.boot_id.in_(boot_ids))
+    return {row.node_id: row for row in connection.execute(query)}
+
+
+def last_boots(connection: Connection, provision_ids: Mapping[str, str]) -> dict[str, Row[Any]]:
+    """The last boot of each machine (node id -> provision id) for that installation, closed or not."""
+    query = select(BOOT).where(BOOT.c.node_id.in_(list(provision_ids))).order_by(BOOT.c.create_time)
+    return {
+        row.node_id: row
+        for row in connection.execute(query)
+        if row.provision_id == provision_ids[row.node_id]
+    }
+
+
 def see(connection: Connection, boot_id: str, values: Mapping[str, Any]) -> None:
     """Set columns of a boot; a time that is known already stays (the first one counts)."""
     first = {
@@ -90,12 +106,12 @@ def see(connection: Connection, boot_id: str, values: Mapping[str, Any]) -> None
     connection.execute(update(BOOT).where(BOOT.c.boot_id == boot_id).values(**first))
 
 
-def hand_over(connection: Connection, boot_id: str, job_id: str, seconds: float) -> None:
-    """Let a boot go on under another job, or attempt, for `seconds` from now on."""
+def take_up(connection: Connection, boot_id: str, job_id: str, seconds: float) -> None:
+    """Go on with a boot under another job, or attempt, for `seconds` from now on."""
     connection.execute(
         update(BOOT)
         .where(BOOT.c.boot_id == boot_id)
-        .values(job_id=job_id, expire_time=time.time() + seconds)
+        .values(job_id=job_id, state=BootState.OPEN, expire_time=time.time() + seconds)
     )
 
 

@@ -24,10 +24,11 @@ from sqlalchemy.types import Text
 from api.errors import Conflict
 from api.states import NODE_TRANSITIONS, NodeStatus
 from api.store.ids import chunks, new_id
-from api.store.tables import JobNode, Node, columns
+from api.store.tables import BmNode, JobNode, Node, columns
 
 NODE = columns(Node)
 JOB_NODE = columns(JobNode)
+BM_NODE = columns(BmNode)
 _BUT_HARDWARE = [column for column in NODE.c if column.name != "hardware"]
 SEARCHED = ("node_id", "hostname", "address", "serial_number", "description")
 
@@ -92,6 +93,19 @@ def get_nodes(
         rows = connection.execute(query.with_for_update() if lock else query)
         found.update((row.node_id, row) for row in rows)
     return found
+
+
+def names_of(connection: Connection, node_ids: Sequence[str]) -> dict[str, str]:
+    """What people call these nodes: the address, else the hostname it is to get, else ""."""
+    names = dict.fromkeys(node_ids, "")
+    for chunk in chunks(node_ids):
+        query = (
+            select(NODE.c.node_id, func.coalesce(NODE.c.address, BM_NODE.c.hostname, ""))
+            .join_from(NODE, BM_NODE, isouter=True)
+            .where(NODE.c.node_id.in_(chunk))
+        )
+        names |= {row[0]: row[1] for row in connection.execute(query)}
+    return names
 
 
 def find_hostname(connection: Connection, hostname: str) -> list[str]:
@@ -165,6 +179,16 @@ def update_node(connection: Connection, node_id: str, values: Mapping[str, Any])
     connection.execute(
         update(NODE).where(NODE.c.node_id == node_id).values(**values, update_time=time.time())
     )
+
+
+def set_address(connection: Connection, node_id: str, address: str, host_key: str) -> None:
+    """Where a node's new system answers, and the host key it has; Conflict if another node is there."""
+    others = {id_ for id_ in find_addresses(connection, [address]).values() if id_ != node_id}
+    if others:
+        raise Conflict(f"Node {min(others)} has the address {address} already.")
+    order = _address_order(address)
+    values = {"address": address, "address_order": order, "host_key": host_key}
+    update_node(connection, node_id, values)
 
 
 def move_nodes(connection: Connection, moves: Mapping[str, NodeStatus]) -> list[str]:

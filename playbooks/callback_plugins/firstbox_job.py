@@ -27,6 +27,8 @@ author: Firstbox
 """
 
 _REPOSITORY = Path(__file__).parents[2]
+# Variables that say which action a playbook stands for, and what was asked of it.
+_ASKED = ("bmc_power_state", "disk_image_erase", "preflight_reinstall")
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no types
@@ -50,7 +52,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
     def v2_playbook_on_play_start(self, play: Any) -> None:
         if not self._playbook or self._recorder:
             return
-        hosts = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
+        variables = play.get_variable_manager().get_vars(play=play)
+        hosts = variables["ansible_play_hosts_all"]
         self._recorder = subprocess.Popen(
             [sys.executable, "-m", "api.jobs.direct"],
             stdin=subprocess.PIPE,
@@ -65,6 +68,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
                 "nodes": [str(host) for host in hosts],
                 "user": getpass.getuser(),
                 "command": _typed(sys.argv[1:])[:1000],
+                "variables": {name: str(variables.get(name, "")) for name in _ASKED},
             }
         )
         answer = self._answer()
@@ -72,6 +76,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             self._display.error(f"Firstbox: {answer['error']}")
             # An exception from a callback is only a warning to Ansible; this is not.
             raise SystemExit(2)
+        os.environ["FIRSTBOX_JOB"] = f"{answer['job_id']}.1"  # for modules that write to its log
         self._display.display(f"Firstbox: this run is job {answer['job_id']}")
 
     def _answer(self) -> dict[str, str]:

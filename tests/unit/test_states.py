@@ -5,12 +5,14 @@ import pytest
 
 from api.states import (
     ADVICE,
+    BM_NODE_TRANSITIONS,
     FINISHED,
     NODE_TRANSITIONS,
     PLAYBOOKS,
     ROLE_ORDER,
     STEPS,
     UNREACHABLE_REASONS,
+    BmNodeStatus,
     JobAction,
     NodeStatus,
     Reason,
@@ -43,11 +45,30 @@ def test_a_new_node_reaches_every_status() -> None:
     assert reached == set(NodeStatus)
 
 
+BM_ALLOWED = {
+    ("discovered", "new"),
+    ("new", "provisioning"),
+    ("provisioned", "provisioning"),
+    ("failed", "provisioning"),
+    ("provisioning", "new"),
+    ("provisioning", "provisioned"),
+    ("provisioning", "failed"),
+}
+
+
+@pytest.mark.parametrize("old", BmNodeStatus)
+@pytest.mark.parametrize("new", BmNodeStatus)
+def test_bare_machines_move_by_the_transition_table_alone(
+    old: BmNodeStatus, new: BmNodeStatus
+) -> None:
+    assert (new in BM_NODE_TRANSITIONS[old]) == ((old, new) in BM_ALLOWED)
+
+
 @pytest.mark.parametrize("action", JobAction)
 def test_a_jobs_steps_are_its_playbooks_roles(action: JobAction) -> None:
     playbook = (CONTENT / "playbooks" / PLAYBOOKS[action]).read_text()
 
-    assert tuple(re.findall(r"name: (node_\w+)", playbook)) == STEPS[action]
+    assert tuple(re.findall(r"import_role:\s+name: (\w+)", playbook)) == STEPS[action]
     for name in STEPS[action]:
         assert (CONTENT / "roles" / name / "tasks" / "main.yml").is_file()
 

@@ -1,0 +1,127 @@
+"""Who each system is to be; the documentation stands in library/os_config.py."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from api import hardware
+from api.hardware.model import Hardware
+from api.hardware.parse import parse_probe
+from api.hardware.sections import ProbeError
+from api.os_config.cloud_init import meta_data, network_config, user_data
+from api.os_config.layout import NicMissing, Placed, nics_of, place
+from api.os_config.script import assignments, verdict_of
+from api.os_config.wanted import wanted_of
+from api.settings import Settings, load_settings
+from api.ssh.session import Sessions
+from api.ssh.target import Refused, Result, Target, ask_all
+from api.states import BootMethod, Reason
+from api.store.installations import Installation, ramdisk_target, read_installations
+from api.store.session import open_database, reading
+
+_SCRIPT = Path(__file__).parents[1] / "files" / "write_seed.sh"
+_PROBE = Path(hardware.__file__).with_name("probe.sh")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+    """Runs in the controller: one process feeds a script to the ramdisks of all machines."""
+
+    _requires_connection = False
+    _supports_check_mode = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(
+            {
+                "nodes": {"type": "list", "elements": "str", "required": True},
+                "deadline": {"type": "float", "default": 120},
+                "at_once": {"type": "int", "default": 64},
+            }
+        )
+        settings = load_settings()
+        engine = open_database(settings.database, pool_size=1)
+        try:
+            with reading(engine) as connection:
+                found = read_installations(connection, args["nodes"])
+        finally:
+            engine.dispose()
+        results = _configure(settings, found, args["deadline"], args["at_once"])
+        return {"changed": True, "results": [result.as_dict() for result in results]}
+
+
+def _configure(
+    settings: Settings, found: dict[str, Installation], deadline: float, at_once: int
+) -> list[Result]:
+    sessions = Sessions()
+    access = {node: settings.ssh_access(one.machine.zone_id) for node, one in found.items()}
+
+    async def configure(target: Target) -> str:
+        installation = found[target.node]
+        machine = await _probe(sessions, target)
+        placed = _place(installation, machine)
+        disk = next((d for d in machine.disks if d.key == installation.machine.written_disk), None)
+        if disk is None:
+            raise Refused(Reason.DISK_MISSING, "the disk that was written is gone")
+        zone = access[target.node]
+        head = assignments(
+            disk=disk.name,
+            user_data=_base64(
+                user_data(
+                    installation.machine.hostname,
+                    zone.user or "root",
+                    _public_key(Path(str(zone.private_key))),
+                )
+            ),
+            meta_data=_base64(
+                meta_data(installation.machine.provision_id, installation.machine.hostname)
+            ),
+            network_config=_base64(
+                network_config(placed, nics_of(machine), [str(one) for one in settings.nameservers])
+            ),
+        )
+        answer = await sessions.run(target, head + _SCRIPT.read_text())
+        verdict = verdict_of(answer.output)
+        if "configured" not in verdict:
+            raise Refused(Reason.DISK_FAULTY, verdict.get("disk_faulty", "ended without a word"))
+        return f"is to be {installation.machine.hostname}, with {_described(placed)}"
+
+    image = [one for one in found.values() if one.boot and one.boot.method == BootMethod.IMAGE]
+    results = ask_all(
+        [ramdisk_target(settings, one) for one in image],
+        configure,
+        deadline=deadline,
+        at_once=at_once,
+        last=sessions.close,
+    )
+    done = {result.node for result in results}
+    message = "was told by its installer"
+    return results + [Result(node, True, message) for node in found if node not in done]
+
+
+async def _probe(sessions: Sessions, target: Target) -> Hardware:
+    answer = await sessions.run(target, _PROBE.read_text())
+    try:
+        return parse_probe(answer.output, target.address)
+    except ProbeError as error:
+        raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
+
+
+def _place(installation: Installation, machine: Hardware) -> tuple[Placed, ...]:
+    try:
+        return place(wanted_of(installation.machine), nics_of(machine))
+    except NicMissing as missing:
+        raise Refused(Reason.NIC_MISSING, str(missing)) from None
+
+
+def _described(placed: tuple[Placed, ...]) -> str:
+    return " and ".join(f"{one.network.interface} on {one.name}" for one in placed)
+
+
+def _public_key(private_key: Path) -> str:
+    return private_key.with_name(f"{private_key.name}.pub").read_text().strip()
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

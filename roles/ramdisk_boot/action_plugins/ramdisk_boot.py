@@ -1,0 +1,191 @@
+"""Network boots, to the machine's hello; the documentation stands in library/ramdisk_boot.py."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from sqlalchemy import Engine, Row
+
+from api.bmc.fleet import ask_bmcs
+from api.bmc.operations import boot_from_network
+from api.os_config.verdict import verdict
+from api.settings import Settings, load_settings
+from api.ssh.session import Sessions
+from api.ssh.target import Result, Target, ask_all
+from api.ssh.whereabouts import expect_ramdisk, expect_system
+from api.states import BootMethod, Reason
+from api.store.bmcs import bmc_targets, record_answers
+from api.store.boots import get_boots, open_boot, say, take_up
+from api.store.installations import (
+    Installation,
+    job_of_run,
+    ramdisk_target,
+    read_installations,
+    system_target,
+)
+from api.store.session import open_database, reading, writing
+
+_LOOK = 1.0  # seconds between two looks at what was seen of the boots
+_ARMING = 20.0  # seconds the boot server has to take notice
+_ASKING = 10.0  # seconds a machine of an earlier attempt has to say what it runs
+_SPARE = 6 * 3600.0  # seconds a boot is answered beyond its step; its job's end closes it
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+    """Runs in the controller: talks to BMCs, and waits for what the boot server sees."""
+
+    _requires_connection = False
+    _supports_check_mode = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(
+            {
+                "nodes": {"type": "list", "elements": "str", "required": True},
+                "deadline": {"type": "float", "default": 900},
+            }
+        )
+        settings = load_settings()
+        engine = open_database(settings.database, pool_size=1)
+        try:
+            step = _RamdiskBoot(engine, settings, args["deadline"])
+            results = step.bring_up(args["nodes"])
+        finally:
+            engine.dispose()
+        return {"changed": True, "results": results}
+
+
+class _RamdiskBoot:
+    """One run of the step, for all its machines."""
+
+    def __init__(self, engine: Engine, settings: Settings, deadline: float) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._deadline = deadline
+        self._results: dict[str, dict[str, Any]] = {}
+
+    def bring_up(self, nodes: Sequence[str]) -> list[dict[str, Any]]:
+        """Boot the machines that need it; one entry for each."""
+        with reading(self._engine) as connection:
+            found = read_installations(connection, nodes)
+        for node in set(nodes) - set(found):
+            self._fail(node, Reason.RECORD_REFUSED, "is not registered any more")
+        self._pass_over(found)
+        boots = self._open(found[node] for node in nodes if node not in self._results)
+        self._wait_until_armed(boots)
+        self._power(self._left(boots))
+        self._wait_for_hello(self._left(boots), found)
+        return [self._results[node] for node in nodes]
+
+    def _left(self, boots: dict[str, str]) -> dict[str, str]:
+        return {node: boot_id for node, boot_id in boots.items() if node not in self._results}
+
+    def _pass_over(self, found: dict[str, Installation]) -> None:
+        """What an earlier attempt brought up and still runs, proved by asking it."""
+        before = {node: one for node, one in found.items() if one.boot is not None}
+        systems = [system_target(self._settings, one) for one in before.values()]
+        ids = {node: one.machine.provision_id for node, one in before.items()}
+        for result in _ask(systems, ids, expect_system):
+            if result.ok:
+                self._done(result.node, result.message, is_installed=True)
+        up = {
+            node: one
+            for node, one in before.items()
+            if node not in self._results and one.boot is not None and one.boot.address
+        }
+        ramdisks = [ramdisk_target(self._settings, one) for one in up.values()]
+        boot_ids = {node: one.boot.boot_id for node, one in up.items() if one.boot is not None}
+        for result in _ask(ramdisks, boot_ids, expect_ramdisk):
+            if result.ok:
+                with writing(self._engine) as connection:
+                    take_up(connection, boot_ids[result.node], job_of_run(), _SPARE)
+                self._done(result.node, result.message)
+
+    def _open(self, installations: Iterable[Installation]) -> dict[str, str]:
+        boots = {}
+        with writing(self._engine) as connection:
+            for one in installations:
+                assert one.image is not None  # noqa: S101  # preflight looked
+                boots[one.node_id] = open_boot(
+                    connection,
+                    node_id=one.node_id,
+                    job_id=job_of_run(),
+                    provision_id=one.machine.provision_id,
+                    mac=one.machine.pxe_network_mac_addr,
+                    method=one.image.method,
+                    image=one.image.name,
+                    seconds=self._deadline + _SPARE,
+                )
+        return boots
+
+    def _wait_until_armed(self, boots: dict[str, str]) -> None:
+        deadline = time.monotonic() + _ARMING
+        while waiting := [row for row in self._rows(boots) if row.armed_time is None]:
+            if time.monotonic() > deadline:
+                for row in waiting:
+                    message = f"no boot server took notice of its network boot in {_ARMING:g} s"
+                    self._fail(row.node_id, Reason.BOOT_SERVER_SILENT, message)
+                return
+            time.sleep(_LOOK / 4)
+
+    def _power(self, boots: dict[str, str]) -> None:
+        with reading(self._engine) as connection:
+            targets = bmc_targets(connection, self._settings, list(boots))
+        answers = ask_bmcs(
+            list(targets.values()),
+            boot_from_network(self._settings.power_deadline),
+            **self._settings.bmc_limits,
+        )
+        rows = {row.node_id: row for row in self._rows(boots)}
+        with writing(self._engine) as connection:
+            record_answers(connection, answers)
+            for answer in answers:
+                if answer.ok:
+                    say(connection, rows[answer.node], f"BMC: {answer.message}")
+                else:
+                    self._fail(answer.node, answer.reason, answer.message)
+
+    def _wait_for_hello(self, boots: dict[str, str], found: dict[str, Installation]) -> None:
+        deadline = time.monotonic() + self._deadline
+        while waiting := self._left(boots):
+            for row in self._rows(waiting):
+                if row.hello_time is not None:
+                    self._greet(row, found[row.node_id])
+                elif time.monotonic() > deadline:
+                    self._fail(row.node_id, *verdict(row, time.time() - row.create_time))
+            time.sleep(_LOOK)
+
+    def _greet(self, boot: Row[Any], installation: Installation) -> None:
+        """Is it the machine it should be?"""
+        known = installation.machine.serial_number
+        shown = boot.hello.get("serial_number")
+        if known and shown and shown != known:
+            message = f"a machine with serial number {shown} answers, and {known} is registered"
+            self._fail(boot.node_id, Reason.WRONG_MACHINE, message)
+            return
+        what = "the ramdisk" if boot.method == BootMethod.IMAGE else "the installer"
+        seconds = boot.hello_time - boot.create_time
+        self._done(boot.node_id, f"{what} runs at {boot.address}, after {seconds:.0f} s")
+
+    def _rows(self, boots: dict[str, str]) -> list[Row[Any]]:
+        with reading(self._engine) as connection:
+            return list(get_boots(connection, list(boots.values())).values())
+
+    def _done(self, node: str, message: str, *, is_installed: bool = False) -> None:
+        entry = Result(node, True, message).as_dict()
+        self._results[node] = entry | {"is_installed": is_installed}
+
+    def _fail(self, node: str, reason: str, message: str) -> None:
+        entry = Result(node, False, message, reason).as_dict()
+        self._results[node] = entry | {"is_installed": False}
+
+
+def _ask(targets: Sequence[Target], marks: dict[str, str], expect: Any) -> list[Result]:
+    sessions = Sessions()
+
+    async def ask(target: Target) -> str:
+        said: str = await expect(sessions, target, marks[target.node])
+        return said
+
+    return ask_all(targets, ask, deadline=_ASKING, at_once=64, last=sessions.close)

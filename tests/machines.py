@@ -1,0 +1,45 @@
+"""Registered machines for tests, written straight into the database."""
+
+import time
+from typing import Any
+
+from sqlalchemy import Engine, insert
+
+from api.store.ids import new_id
+from api.store.session import writing
+from api.store.tables import BmNode, Node, columns
+
+
+def plant_bm_node(engine: Engine, number: int = 1, **values: Any) -> str:
+    """A bare machine with the status `new`; its id. `number` tells several apart."""
+    node_id, now = new_id("n"), time.time()
+    node = {
+        "node_id": node_id,
+        "address_order": "",
+        "zone_id": "default",
+        "status": "pending",
+        "create_time": now,
+        "update_time": now,
+        "sub_roles": [],
+    }
+    names = ("hostname", "description", "role", "product_type", "product_name", "serial_number")
+    node |= dict.fromkeys((*names, "host_key", "hardware", "pre_status"), "")
+    machine = BmNode(
+        node_id=node_id,
+        status="new",
+        os_version="12",
+        cpu_arch="x86_64",
+        hostname=f"r01n{number:02}",
+        serial_number=f"SN{number:04}",
+        ipmi_network_address=f"127.0.99.{number}",
+        ipmi_username="ADMIN",
+        pxe_network_mac_addr=f"52:54:00:00:00:{number:02x}",
+        mgmt_network_address=f"10.0.0.{number}",
+        mgmt_network_netmask="255.255.255.0",
+        create_time=now,
+        update_time=now,
+    ).model_dump()
+    with writing(engine) as connection:
+        connection.execute(insert(columns(Node)).values(node))
+        connection.execute(insert(columns(BmNode)).values(machine | values))
+    return node_id
