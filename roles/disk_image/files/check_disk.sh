@@ -10,11 +10,16 @@ if [ "$(blockdev --getro "$device")" = 1 ]; then
     echo "%disk_faulty $device can only be read"
     exit
 fi
-found=$(lsblk -rno NAME,FSTYPE,LABEL "$device" | awk '
-    NR > 1 || $2 != "" { printf "%s%s", sep, $1 ($2 == "" ? "" : " " $2) ($3 == "" ? "" : " " $3); sep = ", " }')
-signatures=$(wipefs --noheadings --output TYPE "$device" | sort -u | tr '\n' ' ')
-if [ -n "$found$signatures" ]; then
-    echo "%data ${found:-$signatures}"
+# Low-level probing: what udev remembers of a disk may be of yesterday.
+found=$(for part in $(lsblk -rnpo NAME "$device"); do
+    what=$(blkid -p -s PTTYPE -s TYPE -s LABEL -o value "$part" | tr '\n' ' ')
+    if [ -n "$what" ] || [ "$part" != "$device" ]; then
+        printf '%s%s %s' "$separator" "${part#/dev/}" "$what"
+        separator=', '
+    fi
+done)
+if [ -n "$found" ]; then
+    echo "%data $found"
 fi
 
 # Duplicate address detection (RFC 5227): somebody answers for the address that is to be ours.

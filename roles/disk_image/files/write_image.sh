@@ -85,7 +85,7 @@ main() {
     zero "$next" $(((size + chunk_size - 1) / chunk_size))
     sync
     blockdev --flushbufs "$device" || fail disk_faulty "$device does not take what is written"
-    blockdev --rereadpt "$device" 2>/dev/null
+    partx --update "$device" 2>/dev/null # an image may have no partitions
     udevadm settle --timeout 10
     echo "%written $all_chunks"
 }

@@ -3,7 +3,6 @@
 # Before this text: disk, and user_data, meta_data, network_config in base64.
 
 device=/dev/$disk
-mount=/run/firstbox/seed
 
 fail() {
     echo "%disk_faulty $1"
@@ -11,7 +10,9 @@ fail() {
 }
 
 find_seed() {
-    lsblk -rnpo NAME,LABEL,PARTLABEL "$device" | awk '$2 == "CIDATA" || $3 == "cidata" { print $1; exit }'
+    for part in $(lsblk -rnpo NAME "$device"); do
+        [ "$(blkid -p -s LABEL -o value "$part")" != CIDATA ] || echo "$part"
+    done
 }
 
 # The image's own end is not the disk's end: a GPT's second copy moves there first.
@@ -28,24 +29,31 @@ make_seed() {
             ;;
         *) false ;;
     esac || fail "$disk has no partition table that takes one more partition"
-    blockdev --rereadpt "$device" 2>/dev/null || partx --update "$device"
+}
+
+reread() {
+    partx --update "$device" 2>/dev/null # fails where there is no partition yet
     udevadm settle --timeout 10
 }
 
+reread
 seed=$(find_seed)
 if [ -z "$seed" ]; then
     before=$(lsblk -rnpo NAME "$device")
     make_seed
+    reread
     seed=$(lsblk -rnpo NAME "$device" | while read -r part; do
         echo "$before" | grep -qx "$part" || echo "$part"
     done)
 fi
 [ -b "$seed" ] || fail "the partition for cloud-init did not appear on $disk"
 mkfs.vfat -n CIDATA "$seed" >/dev/null || fail "$seed cannot be formatted"
-mkdir -p "$mount"
-mount -t vfat "$seed" "$mount" || fail "$seed cannot be mounted"
-echo "$user_data" | base64 -d >"$mount/user-data" &&
-    echo "$meta_data" | base64 -d >"$mount/meta-data" &&
-    echo "$network_config" | base64 -d >"$mount/network-config" || fail "$seed cannot be written"
-umount "$mount" && sync && blockdev --flushbufs "$device" || fail "$seed cannot be written"
+put() {
+    echo "$2" | base64 -d | mcopy -i "$seed" - "::$1" || fail "$seed cannot be written"
+}
+put user-data "$user_data"
+put meta-data "$meta_data"
+put network-config "$network_config"
+sync
+blockdev --flushbufs "$device" || fail "$seed cannot be written"
 echo "%configured $seed"
