@@ -5,7 +5,7 @@ import re
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +27,14 @@ class SshAccess(BaseModel):
         description="`accept-new` records a key at first contact, `strict` accepts recorded keys "
         "only, `off` checks nothing.",
     )
+
+
+class BmcLimits(TypedDict):
+    """How long a fleet of BMCs is waited for, and how many are talked to at a time."""
+
+    deadline: float
+    silence: float
+    processes: int
 
 
 class Settings(BaseSettings):
@@ -180,8 +188,8 @@ class Settings(BaseSettings):
         return self.home / "boot"
 
     @property
-    def bmc_limits(self) -> dict[str, float | int]:
-        """How a fleet of BMCs is talked to, as `ask_bmcs` takes it."""
+    def bmc_limits(self) -> BmcLimits:
+        """As `api.bmc.fleet.ask_bmcs` takes them."""
         return {
             "deadline": self.bmc_deadline,
             "silence": self.bmc_silence,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.actions import job, node, user
+from api.actions import job, node, provision, user
 from api.actions.envelope import ActionRequest, ActionResponse, Answer
 from api.states import Role
 
@@ -36,6 +36,25 @@ _TABLE = (
         node.ModifyNodeAttributesResponse,
         node.modify_node_attributes,
         Role.OPERATOR,
+    ),
+    Action(
+        provision.ProvisionBMNodesRequest,
+        provision.ProvisionBMNodesResponse,
+        provision.provision_bm_nodes,
+        Role.OPERATOR,
+    ),
+    Action(
+        provision.GetProvisionBMNodesStatusRequest,
+        provision.GetProvisionBMNodesStatusResponse,
+        provision.get_provision_bm_nodes_status,
+        Role.VIEWER,
+        recall=provision.recall_provision_status,
+    ),
+    Action(
+        provision.GetProvisionBMNodesLogRequest,
+        provision.GetProvisionBMNodesLogResponse,
+        provision.get_provision_bm_nodes_log,
+        Role.VIEWER,
     ),
     Action(
         job.GetStatusRequest,

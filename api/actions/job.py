@@ -4,11 +4,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from api.actions.envelope import ActionResponse, Answer, AnyRequest, Context, Offset, Word
+from api.actions.envelope import (
+    ActionRequest,
+    ActionResponse,
+    Answer,
+    AnyRequest,
+    Context,
+    Offset,
+    Word,
+)
 from api.domain import jobs, progress
 from api.store.session import reading, writing
 
-JobActionName = Literal["CollectNodes"]
+JobActionName = Literal[
+    "CollectNodes",
+    "ProvisionBMNodes",
+    "PowerOnBMNodes",
+    "PowerOffBMNodes",
+    "RebootBMNodes",
+    "GetBMNodesPower",
+]
 JobId = Annotated[str, StringConstraints(pattern=r"^j-[0-9A-Za-z]{8}$")]
 
 
@@ -49,14 +64,23 @@ def recall_status(context: Context, request: GetStatusRequest) -> Answer | None:
     return context.statuses.recall(request.job_id, request.job_action)
 
 
-class GetLogRequest(AnyRequest):
+class LineRequest(ActionRequest):
+    """Which lines of a log."""
+
+    job_status: str | None = Field(None, pattern=r"^(step[0-9]{1,2}|failed|successful)$")
+    after: int = Field(0, ge=0, le=2**31 - 1, description="Only lines after this number.")
+    limit: int | None = Field(None, ge=1, le=100_000, description="Most lines in the answer.")
+
+    def lines(self) -> progress.Lines:
+        """What was asked for, as the log takes it."""
+        return {"job_status": self.job_status, "after": self.after, "limit": self.limit}
+
+
+class GetLogRequest(AnyRequest, LineRequest):
     """Which job's log; `job_status` keeps the lines of one status, `failed` those of failures."""
 
     job_action: JobActionName
     job_id: JobId | None = None
-    job_status: str | None = Field(None, pattern=r"^(step[0-9]{1,2}|failed|successful)$")
-    after: int = Field(0, ge=0, le=2**31 - 1, description="Only lines after this number.")
-    limit: int | None = Field(None, ge=1, le=100_000, description="Most lines in the answer.")
 
 
 class GetLogResponse(ActionResponse):
@@ -70,13 +94,7 @@ def get_log(context: Context, request: GetLogRequest) -> Answer:
     """Show a job's log."""
     with reading(context.engine) as connection:
         job = jobs.find(connection, request.job_action, request.job_id)
-        lines = progress.log(
-            connection,
-            job.job_id,
-            job_status=request.job_status,
-            after=request.after,
-            limit=request.limit,
-        )
+        lines = progress.log(connection, job.job_id, **request.lines())
     return {"job_action": job.action, "log": {f"{number:03}": text for number, text in lines}}
 
 

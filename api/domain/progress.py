@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection, Row
 
@@ -57,6 +57,14 @@ def status(connection: Connection, job: Row[Any]) -> dict[str, Any]:
         "nodes": [_node(row) for row in nodes],
         "progress": _progress(job, len(steps), nodes),
     }
+
+
+class Lines(TypedDict):
+    """Which lines of a log: of one status, or of what failed; after a number; and how many."""
+
+    job_status: str | None
+    after: int
+    limit: int | None
 
 
 def log(
