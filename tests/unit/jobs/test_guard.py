@@ -115,3 +115,26 @@ def test_guard_needs_nothing_but_the_standard_library() -> None:
     ).stdout.split()
     foreign = [name for name in loaded if name.split(".")[0] in ("sqlalchemy", "dbos", "pydantic")]
     assert foreign == []
+
+
+def test_a_cancelled_command_is_fenced_while_it_puts_things_in_order() -> None:
+    with guarded("/bin/sh", "-c", "sleep 60; sleep 60", silence=1, grace=30) as process:
+        assert process.stdin
+        time.sleep(0.3)
+        process.stdin.write(guard.CANCEL)
+        process.stdin.flush()
+        began = time.monotonic()
+
+        assert process.wait(10) == 128 + 15
+
+    assert time.monotonic() - began < 8  # grace is 30
+
+
+def test_a_cancelled_command_has_its_grace_and_no_more() -> None:
+    with guarded("/bin/sh", "-c", "sleep 60; sleep 60", silence=30, grace=1) as process:
+        assert process.stdin
+        time.sleep(0.3)
+        process.stdin.write(guard.CANCEL)
+        process.stdin.flush()
+
+        assert process.wait(10) == 128 + 15
