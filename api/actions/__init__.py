@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.actions import job, node, provision, user
+from api.actions import bm_node, job, node, provision, user
 from api.actions.envelope import ActionRequest, ActionResponse, Answer
 from api.states import Role
 
@@ -35,6 +35,30 @@ _TABLE = (
         node.ModifyNodeAttributesRequest,
         node.ModifyNodeAttributesResponse,
         node.modify_node_attributes,
+        Role.OPERATOR,
+    ),
+    Action(
+        bm_node.DescribeBMNodesRequest,
+        bm_node.DescribeBMNodesResponse,
+        bm_node.describe_bm_nodes,
+        Role.VIEWER,
+    ),
+    Action(
+        bm_node.RegisterBMNodesRequest,
+        bm_node.RegisterBMNodesResponse,
+        bm_node.register_bm_nodes,
+        Role.OPERATOR,
+    ),
+    Action(
+        bm_node.DeleteBMNodesRequest,
+        bm_node.DeleteBMNodesResponse,
+        bm_node.delete_bm_nodes,
+        Role.OPERATOR,
+    ),
+    Action(
+        bm_node.ModifyBMNodeAttributesRequest,
+        bm_node.ModifyBMNodeAttributesResponse,
+        bm_node.modify_bm_node_attributes,
         Role.OPERATOR,
     ),
     Action(

@@ -38,6 +38,21 @@ class NodeRequest(ActionRequest):
     request_type: Literal["Node"] | None = None
 
 
+class BMNodeRequest(ActionRequest):
+    """A request about machines with a registered BMC."""
+
+    request_type: Literal["BMNode"] | None = None
+
+
+class PagedRequest(ActionRequest):
+    """Paging of lists; without `limit` everything is returned."""
+
+    limit: int | None = Field(None, ge=1, le=100_000, description="Most entries in the answer.")
+    offset: Offset = 0
+    reverse: bool = Field(False, description="Sort downwards.")
+    search_word: Word | None = Field(None, description="Part of a name or address.")
+
+
 class AnyRequest(ActionRequest):
     """A request that serves several types, such as one about jobs."""
 

@@ -1,30 +1,34 @@
 """Actions on nodes that have an operating system."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from api.actions.envelope import ActionResponse, Answer, Context, NodeRequest, Offset, Word
+from api.actions.envelope import (
+    ActionResponse,
+    Answer,
+    Context,
+    NodeRequest,
+    PagedRequest,
+    Word,
+)
+from api.actions.fields import (
+    Flag,
+    FreeText,
+    Hostname,
+    Name,
+    NameOrEmpty,
+    NodeId,
+    NodeIds,
+    not_too_many,
+)
 from api.domain import jobs, nodes
 from api.domain.addresses import addresses_between
-from api.errors import OverLimit
 from api.states import DEFAULT_ZONE, JobAction
 from api.store.nodes import find_nodes, matches
 from api.store.session import reading, writing
 
-NodeId = Annotated[str, StringConstraints(pattern=r"^n-[0-9A-Za-z]{8}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$")]
-NameOrEmpty = Annotated[str, StringConstraints(pattern=r"^([0-9A-Za-z][0-9A-Za-z._-]{0,62})?$")]
-Hostname = Annotated[
-    str,
-    StringConstraints(
-        max_length=253,
-        pattern=r"^[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
-        r"(\.[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?)*$",
-    ),
-]
-FreeText = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 SortKey = Literal[
     "node_id", "hostname", "address", "status", "zone_id", "role", "create_time", "update_time"
 ]
@@ -34,19 +38,9 @@ NodeField = Literal[
     "mgmt_network", "networks", "node_id", "os", "os_disk", "pre_status", "product_name",
     "product_type", "role", "serial_number", "status", "sub_roles", "update_time", "zone_id",
 ]  # fmt: skip
-Flag = Annotated[int, Field(ge=0, le=1)]
 
 
-class PagedRequest(NodeRequest):
-    """Paging of lists; without `limit` everything is returned."""
-
-    limit: int | None = Field(None, ge=1, le=100_000, description="Most entries in the answer.")
-    offset: Offset = 0
-    reverse: bool = Field(False, description="Sort downwards.")
-    search_word: Word | None = Field(None, description="Part of a name or address.")
-
-
-class DescribeNodesRequest(PagedRequest):
+class DescribeNodesRequest(NodeRequest, PagedRequest):
     """Which nodes to show; the filters combine with AND."""
 
     node_ids: list[Word] | None = None
@@ -72,7 +66,7 @@ class DescribeNodesResponse(ActionResponse):
 
 def describe_nodes(context: Context, request: DescribeNodesRequest) -> Answer:
     """Show nodes with their hardware, disks and networks."""
-    _not_too_many(context, request.node_ids or [])
+    not_too_many(context, len(request.node_ids or []))
     names = ("product_type", "product_name", "role", "status", "pre_status", "zone_id")
     conditions = matches(
         node_ids=request.node_ids,
@@ -136,12 +130,7 @@ def add_nodes(context: Context, request: AddNodesRequest) -> Answer:
 class NodeIdsRequest(NodeRequest):
     """Nodes by id."""
 
-    node_ids: Annotated[list[NodeId], Field(min_length=1)]
-
-    @field_validator("node_ids")
-    @classmethod
-    def _once_each(cls, node_ids: list[str]) -> list[str]:
-        return list(dict.fromkeys(node_ids))
+    node_ids: NodeIds
 
 
 class DeleteNodesRequest(NodeIdsRequest):
@@ -157,7 +146,7 @@ class DeleteNodesResponse(ActionResponse):
 
 def delete_nodes(context: Context, request: DeleteNodesRequest) -> Answer:
     """Forget nodes; refused while a job is at one of them."""
-    _not_too_many(context, request.node_ids)
+    not_too_many(context, len(request.node_ids))
     with writing(context.engine) as connection:
         nodes.delete(connection, request.node_ids)
     return {"node_ids": request.node_ids, "total_count": len(request.node_ids)}
@@ -175,7 +164,7 @@ class CollectNodesResponse(ActionResponse):
 
 def collect_nodes(context: Context, request: CollectNodesRequest) -> Answer:
     """Collect the nodes' hardware over SSH, as a job."""
-    _not_too_many(context, request.node_ids)
+    not_too_many(context, len(request.node_ids))
     with writing(context.engine) as connection:
         job_id = jobs.start(
             connection,
@@ -261,9 +250,3 @@ def modify_node_attributes(context: Context, request: ModifyNodeAttributesReques
 def _split(data_disks: str) -> list[str]:
     names = [name.strip() for name in data_disks.split(",")]
     return list(dict.fromkeys(name for name in names if name))
-
-
-def _not_too_many(context: Context, node_ids: list[str]) -> None:
-    most = context.settings.max_nodes_per_call
-    if len(node_ids) > most:
-        raise OverLimit(f"{len(node_ids)} node ids in one request; at most {most}.")

@@ -1,5 +1,6 @@
-"""Address ranges, as callers give them."""
+"""Addresses and address ranges, as callers give them."""
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -7,6 +8,11 @@ from api.errors import Malformed, OverLimit
 
 MAX_RANGE = 1024
 _BROADCAST = IPv4Address("255.255.255.255")
+_MAC = re.compile(
+    r"([0-9a-f]{2}:){5}[0-9a-f]{2}|([0-9a-f]{2}-){5}[0-9a-f]{2}|([0-9a-f]{4}\.){2}[0-9a-f]{4}"
+    r"|[0-9a-f]{12}",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def addresses_between(
@@ -34,15 +40,43 @@ def addresses_between(
     return [str(address) for address in addresses]
 
 
+def one_machine(text: str) -> str:
+    """The address in canonical spelling. Raises ValueError unless it can be that of one machine."""
+    return str(_parsed(text))
+
+
+def mac_of_one_card(text: str) -> str:
+    """The MAC in small letters with colons. Raises ValueError unless it can be that of one card."""
+    if not _MAC.fullmatch(text):
+        raise ValueError("is not a MAC address such as 0c:c4:7a:88:63:1b")
+    digits = re.sub(r"[:.-]", "", text).lower()
+    if int(digits[:2], 16) & 1 or not int(digits, 16):
+        raise ValueError("is not the MAC address of one network card")
+    return ":".join(digits[place : place + 2] for place in range(0, 12, 2))
+
+
+def is_allowed(address: str, allowed: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether this service may talk to it."""
+    parsed = ip_address(address)
+    return any(parsed in network for network in allowed)
+
+
 def _address(field: str, value: str) -> IPv4Address | IPv6Address:
     try:
-        address = ip_address(value)
+        return _parsed(value)
+    except ValueError as error:
+        raise Malformed.field(field, f"{value[:64]!r} {error}") from None
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address(text)
     except ValueError:
-        raise Malformed.field(field, f"{value[:64]!r} is not an IP address") from None
+        raise ValueError("is not an IP address") from None
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise Malformed.field(field, f"{value[:64]!r} has a zone; give the address alone")
+        raise ValueError("has a zone; give the address alone")
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        raise Malformed.field(field, f"{value} is an IPv4 address: write {address.ipv4_mapped}")
+        raise ValueError(f"is an IPv4 address: write {address.ipv4_mapped}")
     if address.is_multicast or address.is_unspecified or address == _BROADCAST:
-        raise Malformed.field(field, f"{value} is not the address of one machine")
+        raise ValueError("is not the address of one machine")
     return address

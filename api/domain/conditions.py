@@ -10,8 +10,9 @@ from api.store import bm_nodes, nodes
 
 
 def known(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """The nodes' rows by id, held for this transaction; NotFound lists the ids there are none for."""
-    found = nodes.get_nodes(connection, node_ids, lock=True)
+    """The rows of nodes with an address, by id, held for this transaction; NotFound lists the others."""
+    rows = nodes.get_nodes(connection, node_ids, lock=True)
+    found = {node_id: row for node_id, row in rows.items() if row.address is not None}
     missing = [node_id for node_id in node_ids if node_id not in found]
     if missing:
         raise NotFound(f"There is no node {named(missing)}.")

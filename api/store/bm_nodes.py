@@ -1,17 +1,116 @@
 """Queries about machines with a registered BMC."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from api.states import BM_NODE_TRANSITIONS, BmNodeStatus
 from api.store.ids import chunks
+from api.store.nodes import node_row
 from api.store.tables import BmNode, Node, columns
 
 BM_NODE = columns(BmNode)
 NODE = columns(Node)
+_REGISTRATIONS = select(BM_NODE, NODE.c.zone_id, NODE.c.description).join_from(BM_NODE, NODE)
+SEARCHED = (
+    *(BM_NODE.c[name] for name in ("node_id", "hostname", "brand", "serial_number", "os_version")),
+    *(BM_NODE.c[f"{net}_network_address"] for net in ("ipmi", "mgmt", "public")),
+    BM_NODE.c.pxe_network_mac_addr,
+    NODE.c.description,
+)
+# What no two machines may have, and where it stands.
+_OWNED: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "MAC": (BM_NODE.c.pxe_network_mac_addr,),
+    "serial number": (BM_NODE.c.serial_number, NODE.c.serial_number),
+    "hostname": (BM_NODE.c.hostname, func.lower(NODE.c.hostname)),
+    "address": (
+        NODE.c.address,
+        *(BM_NODE.c[f"{net}_network_address"] for net in ("ipmi", "mgmt", "public")),
+    ),
+}
+_NOTHING_KNOWN: dict[str, Any] = {
+    "status": BmNodeStatus.NEW,
+    **dict.fromkeys(
+        ("pre_status", "bmc_certificate", "pxe_network_interface", "pxe_network_address"), ""
+    ),
+    **dict.fromkeys(("power_state", "provision_id", "written_disk"), ""),
+    "power_time": None,
+}
+
+
+def find_bm_nodes(
+    connection: Connection,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    sort_key: str,
+    reverse: bool,
+    limit: int | None,
+    offset: int,
+) -> tuple[int, Sequence[Row[Any]]]:
+    """How many registrations match, and one page of them, with the node's zone and description."""
+    key = (NODE if sort_key == "zone_id" else BM_NODE).c[sort_key]
+    query = _REGISTRATIONS.where(*conditions).order_by(
+        key.desc() if reverse else key.asc(), BM_NODE.c.node_id
+    )
+    rows = connection.execute(query.offset(offset).limit(limit)).all()
+    if limit is None and not offset:
+        return len(rows), rows
+    count = select(func.count()).select_from(BM_NODE).join(NODE).where(*conditions)
+    return connection.execute(count).scalar_one(), rows
+
+
+def matches(
+    *, node_ids: Sequence[str] | None, equal: Mapping[str, str], search_word: str | None
+) -> list[ColumnElement[bool]]:
+    """The conditions of DescribeBMNodes; all must hold."""
+    conditions: list[ColumnElement[bool]] = [
+        (NODE if name == "zone_id" else BM_NODE).c[name] == value for name, value in equal.items()
+    ]
+    if node_ids is not None:
+        conditions.append(BM_NODE.c.node_id.in_(node_ids))
+    if search_word:
+        conditions.append(
+            or_(*(column.icontains(search_word, autoescape=True) for column in SEARCHED))
+        )
+    return conditions
+
+
+def add_bm_nodes(connection: Connection, registrations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One machine per registration, `new` and without an operating system; their ids, in order.
+
+    A registration is a value for each column that the caller decides, and zone_id and description.
+    """
+    now = time.time()
+    nodes = [
+        node_row(
+            zone_id=values["zone_id"],
+            description=values["description"],
+            create_time=now + place / 1e6,  # so that a list keeps the order of the request
+        )
+        for place, values in enumerate(registrations)
+    ]
+    rows = [
+        _NOTHING_KNOWN
+        | {name: value for name, value in values.items() if name in BM_NODE.c}
+        | {name: node[name] for name in ("node_id", "create_time", "update_time")}
+        for node, values in zip(nodes, registrations, strict=True)
+    ]
+    if rows:
+        connection.execute(insert(NODE), nodes)
+        connection.execute(insert(BM_NODE), rows)
+    return [str(node["node_id"]) for node in nodes]
 
 
 def get_bm_nodes(
@@ -24,15 +123,49 @@ def get_bm_nodes(
     found: dict[str, Row[Any]] = {}
     # Sorted, so that two who lock the same nodes wait for each other and not in a circle.
     for chunk in chunks(sorted(node_ids)):
-        query = (
-            select(BM_NODE, NODE.c.zone_id, NODE.c.description)
-            .join_from(BM_NODE, NODE)
-            .where(BM_NODE.c.node_id.in_(chunk))
-            .order_by(BM_NODE.c.node_id)
-        )
+        query = _REGISTRATIONS.where(BM_NODE.c.node_id.in_(chunk)).order_by(BM_NODE.c.node_id)
         rows = connection.execute(query.with_for_update() if lock else query)
         found.update((row.node_id, row) for row in rows)
     return found
+
+
+def find_owners(
+    connection: Connection, kind: str, values: Sequence[str], *, but: str = ""
+) -> dict[str, str]:
+    """Which of these a machine has already, whether as registered or as found: value -> node id.
+
+    `kind` is `MAC`, `serial number`, `hostname` (in small letters) or `address`; what the machine
+    `but` has does not count.
+    """
+    found: dict[str, str] = {}
+    for column in _OWNED[kind]:
+        node_id = (BM_NODE if column in set(BM_NODE.c) else NODE).c.node_id
+        for chunk in chunks(values):
+            query = select(column, node_id).where(column.in_(chunk), node_id != but)
+            found.update((value, owner) for value, owner in connection.execute(query))
+    return found
+
+
+def find_bare(connection: Connection, addresses: Sequence[str]) -> dict[str, str]:
+    """Machines without an operating system that are to get these addresses: address -> node id."""
+    found: dict[str, str] = {}
+    for column in (BM_NODE.c.public_network_address, BM_NODE.c.mgmt_network_address):
+        for chunk in chunks(addresses):
+            query = (
+                select(column, BM_NODE.c.node_id)
+                .join_from(BM_NODE, NODE)
+                .where(column.in_(chunk), NODE.c.address.is_(None))
+            )
+            found.update((address, node_id) for address, node_id in connection.execute(query))
+    return found
+
+
+def delete_registrations(connection: Connection, node_ids: Sequence[str]) -> None:
+    """Remove registrations, and those of the nodes that have no operating system."""
+    for chunk in chunks(node_ids):
+        is_bare = NODE.c.node_id.in_(chunk) & NODE.c.address.is_(None)
+        connection.execute(delete(BM_NODE).where(BM_NODE.c.node_id.in_(chunk)))
+        connection.execute(delete(NODE).where(is_bare))
 
 
 def update_bm_node(connection: Connection, node_id: str, values: Mapping[str, Any]) -> None:

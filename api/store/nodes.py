@@ -24,11 +24,13 @@ from sqlalchemy.types import Text
 from api.errors import Conflict
 from api.states import NODE_TRANSITIONS, NodeStatus
 from api.store.ids import chunks, new_id
-from api.store.tables import BmNode, JobNode, Node, columns
+from api.store.tables import BmNode, Disk, JobNode, Network, Node, columns
 
 NODE = columns(Node)
 JOB_NODE = columns(JobNode)
 BM_NODE = columns(BmNode)
+DISK = columns(Disk)
+NETWORK = columns(Network)
 _BUT_HARDWARE = [column for column in NODE.c if column.name != "hardware"]
 SEARCHED = ("node_id", "hostname", "address", "serial_number", "description")
 
@@ -63,8 +65,9 @@ def matches(
     sub_roles: Sequence[str] | None,
     search_word: str | None,
 ) -> list[ColumnElement[bool]]:
-    """The conditions of DescribeNodes; all must hold."""
+    """The conditions of DescribeNodes; all must hold. A node without an address is none of its."""
     conditions: list[ColumnElement[bool]] = [NODE.c[name] == value for name, value in equal.items()]
+    conditions.append(NODE.c.address.is_not(None))
     if node_ids is not None:
         conditions.append(NODE.c.node_id.in_(node_ids))
     if sub_roles is not None:
@@ -132,30 +135,8 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
     """
     now = time.time()
     rows = [
-        {
-            "node_id": new_id("n"),
-            "address": address,
-            "address_order": _address_order(address),
-            "zone_id": zone_id,
-            "status": NodeStatus.PENDING,
-            "pre_status": "",
-            "create_time": now + place / 1e6,  # so that a list keeps the order of the range
-            "update_time": now,
-            **dict.fromkeys(
-                (
-                    "hostname",
-                    "description",
-                    "role",
-                    "product_type",
-                    "product_name",
-                    "serial_number",
-                    "host_key",
-                    "hardware",
-                ),
-                "",
-            ),
-            "sub_roles": [],
-        }
+        # Later by a little each, so that a list keeps the order of the range.
+        node_row(address=address, zone_id=zone_id, create_time=now + place / 1e6)
         for place, address in enumerate(addresses)
     ]
     if rows:
@@ -169,7 +150,38 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
     return [str(row["node_id"]) for row in rows]
 
 
-def _address_order(address: str) -> str:
+def node_row(
+    *, address: str | None = None, zone_id: str, description: str = "", create_time: float
+) -> dict[str, Any]:
+    """A new node as it is stored; without an address, a machine without an operating system."""
+    return {
+        "node_id": new_id("n"),
+        "zone_id": zone_id,
+        "description": description,
+        "create_time": create_time,
+        "update_time": create_time,
+        "product_type": "",
+        "product_name": "",
+        **_no_system(),
+        "address": address,
+        "address_order": _address_order(address),
+    }
+
+
+def _no_system() -> dict[str, Any]:
+    """What is known of an operating system that we never reached."""
+    names = ("address_order", "pre_status", "hostname", "role", "serial_number", "host_key")
+    return {
+        **dict.fromkeys((*names, "hardware"), ""),
+        "address": None,
+        "status": NodeStatus.PENDING,
+        "sub_roles": [],
+    }
+
+
+def _address_order(address: str | None) -> str:
+    if address is None:
+        return ""
     parsed = ip_address(address)
     return f"{parsed.version}{int(parsed):032x}"
 
@@ -218,6 +230,18 @@ def delete_nodes(connection: Connection, node_ids: Sequence[str]) -> None:
     """Remove nodes with their disks and networks."""
     for chunk in chunks(node_ids):
         connection.execute(delete(NODE).where(NODE.c.node_id.in_(chunk)))
+
+
+def forget_systems(connection: Connection, node_ids: Sequence[str]) -> None:
+    """Make nodes machines without an operating system again; their disks and networks go too."""
+    for chunk in chunks(node_ids):
+        for part in (DISK, NETWORK):
+            connection.execute(delete(part).where(part.c.node_id.in_(chunk)))
+        connection.execute(
+            update(NODE)
+            .where(NODE.c.node_id.in_(chunk))
+            .values(**_no_system(), update_time=time.time())
+        )
 
 
 def remember_host_keys(connection: Connection, keys: Mapping[str, str]) -> None:

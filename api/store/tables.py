@@ -60,9 +60,10 @@ class Node(SQLModel, table=True):
     __tablename__ = "node"
     __table_args__ = (
         Index("node_status_id", "status", "node_id"),
-        # The orders of pages; with the id, so that earlier pages are passed over in the index.
-        Index("node_create_id", "create_time", "node_id"),
-        Index("node_address_order", "address_order", "node_id"),
+        # The orders of pages; with id and address, so that earlier pages are passed over in the
+        # index: only nodes with an address are shown.
+        Index("node_create_id", "create_time", "node_id", "address"),
+        Index("node_address_order", "address_order", "node_id", "address"),
     )
 
     node_id: str = Field(primary_key=True)

@@ -1,0 +1,256 @@
+"""Actions on bare machines: their registration and their power."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.actions.envelope import (
+    ActionResponse,
+    Answer,
+    BMNodeRequest,
+    Context,
+    PagedRequest,
+    Word,
+)
+from api.actions.fields import (
+    Address,
+    BmcType,
+    BondMode,
+    BootMode,
+    CpuArch,
+    Credential,
+    DiskName,
+    Flag,
+    FreeText,
+    HostnameOrEmpty,
+    MacOrEmpty,
+    Macs,
+    Name,
+    NameOrEmpty,
+    Netmask,
+    NodeId,
+    NodeIds,
+    Port,
+    ShortText,
+    VlanId,
+    not_too_many,
+)
+from api.domain import bm_nodes
+from api.states import Role
+from api.store.bm_nodes import find_bm_nodes, matches
+from api.store.sealing import Seal
+from api.store.session import reading, writing
+
+SortKey = Literal["node_id", "hostname", "status", "zone_id", "create_time", "update_time"]
+BMNodeField = Literal[
+    "bmc_port", "bmc_type", "boot_mode", "create_time", "description", "general", "image", "ipmi",
+    "mgmt_bond_members", "mgmt_bond_mode", "mgmt_network", "node_id", "os_disk", "power_state",
+    "power_time", "pre_status", "protected", "public_bond_members", "public_bond_mode",
+    "public_network", "pxe", "status", "update_time", "written_disk", "zone_id",
+]  # fmt: skip
+
+
+class DescribeBMNodesRequest(BMNodeRequest, PagedRequest):
+    """Which machines to show; the filters combine with AND."""
+
+    node_ids: list[Word] | None = None
+    status: Word | None = None
+    pre_status: Word | None = None
+    zone_id: Word | None = None
+    sort_key: SortKey = "create_time"
+    fields: list[BMNodeField] | None = Field(
+        None, description="Only these fields, and the node_id."
+    )
+
+
+class DescribeBMNodesResponse(ActionResponse):
+    """The machines found."""
+
+    node_set: list[dict[str, Any]]
+    total_count: int
+
+
+def describe_bm_nodes(context: Context, request: DescribeBMNodesRequest) -> Answer:
+    """Show registered machines; BMC passwords are for admins only, others read `******`."""
+    not_too_many(context, len(request.node_ids or []))
+    names = ("status", "pre_status", "zone_id")
+    conditions = matches(
+        node_ids=request.node_ids,
+        equal={
+            name: getattr(request, name) for name in names if getattr(request, name) is not None
+        },
+        search_word=request.search_word,
+    )
+    with reading(context.engine) as connection:
+        total, rows = find_bm_nodes(
+            connection,
+            conditions,
+            sort_key=request.sort_key,
+            reverse=request.reverse,
+            limit=request.limit,
+            offset=request.offset,
+        )
+    seal = Seal(context.settings.keys) if context.caller.role == Role.ADMIN else None
+    fields = None if request.fields is None else frozenset(request.fields)
+    return {"node_set": [bm_nodes.view(row, seal, fields) for row in rows], "total_count": total}
+
+
+class BMNodeAttributes(BaseModel):
+    """A machine's BMC, what it boots from, and what it is to become."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    os_version: NameOrEmpty | None = Field(
+        None, description="The release it is to get, such as `12` or `14.04.5`; required."
+    )
+    cpu_arch: CpuArch | None = Field(None, description="Required.")
+    hostname: HostnameOrEmpty | None = Field(None, description="Required.")
+    ipmi_network_address: Address | None = Field(None, description="Of its BMC; required.")
+    ipmi_username: Credential | None = Field(
+        None, description="Required; at most 16 bytes where `bmc_type` is `ipmi`."
+    )
+    ipmi_password: Credential | None = Field(
+        None,
+        description="Required; at most 20 bytes where `bmc_type` is `ipmi`. It is stored sealed.",
+    )
+    pxe_network_mac_addr: MacOrEmpty | None = Field(
+        None, description="Of the card it boots from; required."
+    )
+    os_disk_name: DiskName | None = Field(
+        None, description="Without it, the smallest disk that is large enough."
+    )
+    mgmt_network_address: Address | None = None
+    mgmt_network_netmask: Netmask | None = Field(
+        None, description="`255.255.255.0`, or the prefix length of an IPv6 network."
+    )
+    mgmt_network_gateway: Address | None = None
+    is_mgmt_config_bond: Flag | None = None
+    is_mgmt_config_vlan: Flag | None = None
+    mgmt_network_vlan_id: VlanId | None = Field(
+        None, description="1 to 4094 with `is_mgmt_config_vlan` 1, else 0."
+    )
+    mgmt_bond_members: Macs | None = Field(
+        None, description="MACs of the cards; without a bond, of the one card."
+    )
+    mgmt_bond_mode: BondMode | None = Field(None, description="Without it, `active-backup`.")
+    public_network_address: Address | None = None
+    public_network_netmask: Netmask | None = None
+    public_network_gateway: Address | None = None
+    is_public_config_bond: Flag | None = None
+    is_public_config_vlan: Flag | None = None
+    public_network_vlan_id: VlanId | None = None
+    public_bond_members: Macs | None = None
+    public_bond_mode: BondMode | None = None
+    serial_number: ShortText | None = None
+    brand: ShortText | None = None
+    bmc_type: BmcType | None = Field(None, description="Without it, `ipmi`.")
+    bmc_port: Port | None = Field(
+        None, description="Without it, or 0, the protocol's own: 623 for IPMI, 443 for Redfish."
+    )
+    boot_mode: BootMode | None = Field(
+        None, description="How it boots from the network; empty leaves it to the machine."
+    )
+    image: NameOrEmpty | None = Field(
+        None, description="An image by name; without it, the newest of `os_version`."
+    )
+    protected: Flag | None = Field(None, description="1: nothing may ever erase it.")
+    zone_id: Name | None = None
+    description: FreeText | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What the caller says, by field."""
+        values = ((name, getattr(self, name)) for name in BMNodeAttributes.model_fields)
+        return {name: value for name, value in values if value is not None}
+
+
+class RegisterBMNodesRequest(BMNodeRequest, BMNodeAttributes):
+    """Machines in `bm_nodes`, or one machine's fields beside `action`; all or nothing."""
+
+    bm_nodes: list[BMNodeAttributes] | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _is_one_form(self) -> "RegisterBMNodesRequest":
+        if self.bm_nodes is not None and self.given():
+            raise ValueError("bm_nodes and one machine's fields beside it: give one or the other")
+        if self.bm_nodes is None and not self.given():
+            raise ValueError("bm_nodes is missing: a list of machines, or one machine's fields")
+        return self
+
+    def machines(self) -> dict[str, dict[str, Any]]:
+        """What is said of each machine, by where it stands: `bm_nodes.0.` and so on, or ``."""
+        if self.bm_nodes is None:
+            return {"": self.given()}
+        return {f"bm_nodes.{place}.": node.given() for place, node in enumerate(self.bm_nodes)}
+
+
+class RegisterBMNodesResponse(ActionResponse):
+    """The machines' new ids, in the order of the request."""
+
+    node_ids: list[str]
+    total_count: int
+
+
+def register_bm_nodes(context: Context, request: RegisterBMNodesRequest) -> Answer:
+    """Register machines with their BMC, boot MAC and what they are to become."""
+    not_too_many(context, len(request.bm_nodes or []), "machines")
+    settings = context.settings
+    with writing(context.engine) as connection:
+        node_ids = bm_nodes.register(
+            connection, Seal(settings.keys), settings.allowed_networks, request.machines()
+        )
+    return {"node_ids": node_ids, "total_count": len(node_ids)}
+
+
+class BMNodeIdsRequest(BMNodeRequest):
+    """Machines by id."""
+
+    node_ids: NodeIds
+
+
+class DeleteBMNodesRequest(BMNodeIdsRequest):
+    """Registrations to delete, all or nothing."""
+
+
+class DeleteBMNodesResponse(ActionResponse):
+    """The machines that are not registered any more."""
+
+    node_ids: list[str]
+    total_count: int
+
+
+def delete_bm_nodes(context: Context, request: DeleteBMNodesRequest) -> Answer:
+    """Forget registrations; a machine whose operating system we reach stays in DescribeNodes."""
+    not_too_many(context, len(request.node_ids))
+    with writing(context.engine) as connection:
+        bm_nodes.delete(connection, request.node_ids)
+    return {"node_ids": request.node_ids, "total_count": len(request.node_ids)}
+
+
+class ModifyBMNodeAttributesRequest(BMNodeRequest, BMNodeAttributes):
+    """Fields to set; an empty text takes away what is not required."""
+
+    node_id: NodeId
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ModifyBMNodeAttributesRequest":
+        if not self.given():
+            raise ValueError("nothing to change was given")
+        return self
+
+
+class ModifyBMNodeAttributesResponse(ActionResponse):
+    """Done."""
+
+
+def modify_bm_node_attributes(context: Context, request: ModifyBMNodeAttributesRequest) -> Answer:
+    """Change a machine's registration: what it becomes when it is provisioned the next time."""
+    settings = context.settings
+    with writing(context.engine) as connection:
+        bm_nodes.change(
+            connection,
+            Seal(settings.keys),
+            settings.allowed_networks,
+            request.node_id,
+            request.given(),
+        )
+    return {}
