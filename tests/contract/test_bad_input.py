@@ -17,7 +17,7 @@ from tests.contract.conftest import Api
 from tests.users import ADMIN_PASSWORD
 
 UNKNOWN = "n-00000000"
-TEMPLATE = "{{ lookup('pipe','touch /tmp/x') }}"
+TEMPLATE = "{{ lookup('pipe','touch /tmp/template-was-run') }}"
 DEEP = 100_000
 
 
@@ -296,7 +296,7 @@ def test_malformed_attributes_change_nothing(
     fields: dict[str, Any], words: tuple[str, ...], refusing_api: Api
 ) -> None:
     refusing_api.refuse(1100, "ModifyNodeAttributes", *words, node_id=UNKNOWN, **fields)
-    assert not Path("/tmp/x").exists()
+    assert not Path("/tmp/template-was-run").exists()
 
 
 def test_a_value_of_a_thousand_levels_is_just_malformed(refusing_api: Api) -> None:
@@ -478,7 +478,7 @@ def test_a_template_in_the_database_is_only_a_text(api: Api, engine: Engine, nod
     [node] = api.call("DescribeNodes", node_ids=[node_id])["node_set"]
 
     assert node["hostname"] == TEMPLATE
-    assert not Path("/tmp/x").exists()
+    assert not Path("/tmp/template-was-run").exists()
 
 
 # --- credentials --------------------------------------------------------------------------------
