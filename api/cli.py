@@ -1,14 +1,21 @@
 """The command `firstbox`. What a command needs is imported when it runs, so that help is quick."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.errors import FirstboxError
+from api.terminal import (
+    log_to_stderr,
+    opened_database,
+    read_settings,
+    say,
+    show_table,
+    tell,
+    translated_errors,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -39,7 +46,7 @@ def main() -> None:
     try:
         app()
     except FirstboxError as error:
-        _tell(" ".join(error.message.split()))  # drivers break their lines
+        tell(" ".join(error.message.split()))  # drivers break their lines
         sys.exit(1)
 
 
@@ -58,19 +65,19 @@ def init(
     from api.jobs import queue
     from api.store.session import migrate
 
-    settings = _settings()
-    _say(f"Home is {settings.home}.")
+    settings = read_settings()
+    say(f"Home is {settings.home}.")
     try:
         make_private_directory(settings.home)
         made = make_keys(settings)
     except OSError as error:
         raise FirstboxError(f"{error.filename}: {error.strerror}.") from error
-    _say(f"Made keys: {_names(made)}." if made else f"The keys are in {settings.keys} already.")
-    with _translated():
+    say(f"Made keys: {_names(made)}." if made else f"The keys are in {settings.keys} already.")
+    with translated_errors():
         migrate(settings.database)
         queue.prepare(settings)
-    _say(f"The database {_shown(settings.database)} has this release's tables.")
-    with _database(settings) as engine:
+    say(f"The database {_shown(settings.database)} has this release's tables.")
+    with opened_database(settings) as engine:
         _first_admin(engine, admin_user, password_file, ask_password=ask_password)
 
 
@@ -86,13 +93,13 @@ def _first_admin(
     with writing(engine) as connection:
         admins = sorted(lock_admins(connection))
     if admins:
-        _say(f"There is an admin already: {', '.join(admins)}.")
+        say(f"There is an admin already: {', '.join(admins)}.")
         return
     password, is_made = _password(password_file, ask=ask_password)
     password_hash = hash_password(password)
     with writing(engine) as connection:
         users.create(connection, user_id=user_id, password_hash=password_hash, role=Role.ADMIN)
-    _say(f"Made the first admin: {user_id}.")
+    say(f"Made the first admin: {user_id}.")
     _show_made(password, is_made=is_made)
 
 
@@ -104,9 +111,9 @@ def serve(
     """Answer the API, and run jobs, until told to stop."""
     from api.serving import serve as serve_until_stopped
 
-    settings = _settings()
-    with _database(settings):
-        _log_to_stderr()
+    settings = read_settings()
+    with opened_database(settings):
+        log_to_stderr()
     serve_until_stopped(settings, with_worker=worker)
 
 
@@ -115,9 +122,9 @@ def worker() -> None:
     """Run jobs of this machine's zone until told to stop."""
     from api.jobs.worker import work
 
-    settings = _settings()
-    with _database(settings):
-        _log_to_stderr()
+    settings = read_settings()
+    with opened_database(settings):
+        log_to_stderr()
     work(settings)
 
 
@@ -136,7 +143,7 @@ def add_user(
     from api.store.session import writing
 
     known_role = _role(role)
-    with _database(_settings()) as engine:
+    with opened_database(read_settings()) as engine:
         password, is_made = _password(password_file, ask=ask_password)
         password_hash = hash_password(password)
         with writing(engine) as connection:
@@ -147,7 +154,7 @@ def add_user(
                 role=known_role,
                 description=description,
             )
-    _say(f"Made user {user_id} with the role {known_role}.")
+    say(f"Made user {user_id} with the role {known_role}.")
     _show_made(password, is_made=is_made)
 
 
@@ -158,9 +165,9 @@ def list_users() -> None:
     from api.store.session import reading
     from api.store.users import find_users
 
-    with _database(_settings()) as engine, reading(engine) as connection:
+    with opened_database(read_settings()) as engine, reading(engine) as connection:
         _total, rows = find_users(connection, [])
-    _table([users.view(row) for row in rows])
+    show_table([users.view(row) for row in rows])
 
 
 @user_app.command("passwd")
@@ -172,14 +179,14 @@ def change_password(
     from api.domain import users
     from api.store.session import reading, writing
 
-    with _database(_settings()) as engine:
+    with opened_database(read_settings()) as engine:
         with reading(engine) as connection:
             users.known(connection, [user_id])
         password, is_made = _password(password_file, ask=ask_password)
         password_hash = hash_password(password)
         with writing(engine) as connection:
             users.change(connection, user_id, password_hash=password_hash)
-    _say(f"User {user_id} has a new password.")
+    say(f"User {user_id} has a new password.")
     _show_made(password, is_made=is_made)
 
 
@@ -189,9 +196,9 @@ def delete_users(user_ids: Annotated[list[str], typer.Argument(help="User ids.")
     from api.domain import users
     from api.store.session import writing
 
-    with _database(_settings()) as engine, writing(engine) as connection:
+    with opened_database(read_settings()) as engine, writing(engine) as connection:
         users.delete(connection, user_ids, caller_id=None)
-    _say(f"Deleted {', '.join(user_ids)}.")
+    say(f"Deleted {', '.join(user_ids)}.")
 
 
 @token_app.command("create")
@@ -204,12 +211,12 @@ def create_token(
     from api.domain import users
     from api.store.session import writing
 
-    settings = _settings()
+    settings = read_settings()
     days = settings.token_days if days is None else days
-    with _database(settings) as engine, writing(engine) as connection:
+    with opened_database(settings) as engine, writing(engine) as connection:
         token_id, token = users.create_token(connection, user, name=name, days=days)
-    _tell(f"Token {token_id} of user {user} is good for {days} days:")
-    _say(token)
+    tell(f"Token {token_id} of user {user} is good for {days} days:")
+    say(token)
 
 
 @token_app.command("list")
@@ -223,9 +230,9 @@ def list_tokens(
     from api.store.session import reading
     from api.store.users import get_tokens
 
-    with _database(_settings()) as engine, reading(engine) as connection:
+    with opened_database(read_settings()) as engine, reading(engine) as connection:
         rows = get_tokens(connection, user)
-    _table([users.token_view(row, time.time()) for row in rows])
+    show_table([users.token_view(row, time.time()) for row in rows])
 
 
 @token_app.command("revoke")
@@ -234,79 +241,17 @@ def revoke_token(token_id: Annotated[str, typer.Argument(help="Token id, t-...")
     from api.domain import users
     from api.store.session import writing
 
-    with _database(_settings()) as engine, writing(engine) as connection:
+    with opened_database(read_settings()) as engine, writing(engine) as connection:
         user_id = users.revoke_token(connection, token_id)
-    _say(f"Revoked token {token_id} of user {user_id}.")
+    say(f"Revoked token {token_id} of user {user_id}.")
 
 
 @app.command("settings")
 def show_settings() -> None:
     """Show every setting: its name in the environment, its value, and what it is for."""
-    settings = _settings()
+    settings = read_settings()
     for name, field in type(settings).model_fields.items():
-        _say(f"FIRSTBOX_{name.upper()}={_value(settings, name)}\n    {field.description}")
-
-
-def _log_to_stderr() -> None:
-    import logging
-
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for noisy in ("alembic", "dbos", "asyncssh"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def _settings() -> "Settings":
-    from pydantic import ValidationError
-
-    from api.settings import load_settings
-
-    try:
-        return load_settings()
-    except ValidationError as error:
-        # The value may be a secret: the sentence leaves it out.
-        faults = [f"FIRSTBOX_{_path(one['loc'])}: {one['msg']}" for one in error.errors()]
-        raise FirstboxError(f"The settings are refused. {'; '.join(faults)}.") from None
-    except ValueError as error:
-        raise FirstboxError(f"The settings are refused: {error}.") from None
-
-
-def _path(place: tuple[int | str, ...]) -> str:
-    first, *rest = (str(part) for part in place)
-    return ".".join([first.upper(), *rest])
-
-
-@contextmanager
-def _database(settings: "Settings") -> "Iterator[Engine]":
-    """The database that `firstbox init` made."""
-    from sqlalchemy import make_url
-
-    from api.store.session import open_database
-
-    url = make_url(settings.database)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise FirstboxError(f"There is no database {url.database}: run `firstbox init` first.")
-    engine = open_database(settings.database)
-    try:
-        with _translated():
-            yield engine
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from api.store.session import translated
-
-    try:
-        with translated():
-            yield
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise FirstboxError(f"The database refused: {cause}") from error
+        say(f"FIRSTBOX_{name.upper()}={_value(settings, name)}\n    {field.description}")
 
 
 def _password(password_file: Path | None, *, ask: bool) -> tuple[str, bool]:
@@ -357,29 +302,11 @@ def _shown(url: str) -> str:
 
 def _show_made(password: str, *, is_made: bool) -> None:
     if is_made:
-        _say(f"Password, shown this once: {password}")
-
-
-def _table(rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        _tell("There are none.")
-        return
-    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
-    for row in [{name: name for name in widths}, *rows]:
-        _say("  ".join(str(row[name]).ljust(width) for name, width in widths.items()).rstrip())
+        say(f"Password, shown this once: {password}")
 
 
 def _names(paths: list[Path]) -> str:
     return ", ".join(str(path) for path in paths)
-
-
-def _say(text: str) -> None:
-    typer.echo(text)
-
-
-def _tell(text: str) -> None:
-    """Words for people, on stderr, so that stdout can be piped."""
-    typer.echo(text, err=True)
 
 
 if __name__ == "__main__":
