@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from api.os_config.script import assignments, verdict_of
+from api.os_config.seed import seed
 from tests.service import REPOSITORY
 
 pytestmark = pytest.mark.lab
@@ -174,7 +175,7 @@ def test_the_seed_is_a_partition_that_cloud_init_finds(
     run("dd", f"if={tmp_path / 'small'}", f"of=/dev/{disk}", "conv=notrunc", "status=none")
 
     for hostname in ("first", "second"):  # the second time it is found and written anew
-        assert "configured" in seed(disk, tmp_path, f'{{"local-hostname": "{hostname}"}}')
+        assert "configured" in write_seed(disk, tmp_path, f'{{"local-hostname": "{hostname}"}}')
 
     [part] = [
         line.partition(":")[0]
@@ -207,12 +208,9 @@ def check(disk: str, tmp_path: Path) -> dict[str, str]:
     return verdict_of(in_ramdisk(head + CHECK.read_text(), tmp_path))
 
 
-def seed(disk: str, tmp_path: Path, meta_data: str) -> dict[str, str]:
-    import base64
-
-    values = dict.fromkeys(("user_data", "network_config"), base64.b64encode(b"{}").decode())
-    values["meta_data"] = base64.b64encode(meta_data.encode()).decode()
-    return verdict_of(in_ramdisk(assignments(disk=disk, **values) + SEED.read_text(), tmp_path))
+def write_seed(disk: str, tmp_path: Path, meta_data: str) -> dict[str, str]:
+    head = assignments(disk=disk, seed=seed({"meta-data": meta_data, "user-data": ""}))
+    return verdict_of(in_ramdisk(head + SEED.read_text(), tmp_path))
 
 
 def in_ramdisk(script: str, tmp_path: Path) -> str:

@@ -1,6 +1,7 @@
 """Who each system is to be; the documentation stands in library/os_config.py."""
 
-import base64
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from api.hardware.sections import ProbeError
 from api.os_config.cloud_init import meta_data, network_config, user_data
 from api.os_config.layout import NicMissing, Placed, nics_of, place
 from api.os_config.script import assignments, verdict_of
+from api.os_config.seed import seed
 from api.os_config.wanted import wanted_of
 from api.settings import Settings, load_settings
 from api.ssh.session import Sessions
@@ -55,7 +57,6 @@ def _configure(
     settings: Settings, found: dict[str, Installation], deadline: float, at_once: int
 ) -> list[Result]:
     sessions = Sessions()
-    access = {node: settings.ssh_access(one.machine.zone_id) for node, one in found.items()}
 
     async def configure(target: Target) -> str:
         installation = found[target.node]
@@ -64,23 +65,8 @@ def _configure(
         disk = next((d for d in machine.disks if d.key == installation.machine.written_disk), None)
         if disk is None:
             raise Refused(Reason.DISK_MISSING, "the disk that was written is gone")
-        zone = access[target.node]
-        head = assignments(
-            disk=disk.name,
-            user_data=_base64(
-                user_data(
-                    installation.machine.hostname,
-                    zone.user or "root",
-                    _public_key(Path(str(zone.private_key))),
-                )
-            ),
-            meta_data=_base64(
-                meta_data(installation.machine.provision_id, installation.machine.hostname)
-            ),
-            network_config=_base64(
-                network_config(placed, nics_of(machine), [str(one) for one in settings.nameservers])
-            ),
-        )
+        files = _files(settings, installation, placed, machine)
+        head = assignments(disk=disk.name, seed=await asyncio.to_thread(seed, files))
         answer = await sessions.run(target, head + _SCRIPT.read_text())
         verdict = verdict_of(answer.output)
         if "configured" not in verdict:
@@ -108,6 +94,21 @@ async def _probe(sessions: Sessions, target: Target) -> Hardware:
         raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
 
 
+def _files(
+    settings: Settings, installation: Installation, placed: Sequence[Placed], machine: Hardware
+) -> dict[str, str]:
+    """What cloud-init reads, by file name."""
+    row = installation.machine
+    access = settings.ssh_access(row.zone_id)
+    nameservers = [str(address) for address in settings.nameservers]
+    key = _public_key(Path(str(access.private_key)))
+    return {
+        "user-data": user_data(row.hostname, access.user or "root", key),
+        "meta-data": meta_data(row.provision_id, row.hostname),
+        "network-config": network_config(placed, nics_of(machine), nameservers),
+    }
+
+
 def _place(installation: Installation, machine: Hardware) -> tuple[Placed, ...]:
     try:
         return place(wanted_of(installation.machine), nics_of(machine))
@@ -121,7 +122,3 @@ def _described(placed: tuple[Placed, ...]) -> str:
 
 def _public_key(private_key: Path) -> str:
     return private_key.with_name(f"{private_key.name}.pub").read_text().strip()
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

@@ -1,6 +1,6 @@
-# Put cloud-init's NoCloud files on a small partition labelled CIDATA at the end of a disk: every
-# distribution's cloud-init looks for it, and the image stays as it was verified.
-# Before this text: disk, and user_data, meta_data, network_config in base64.
+# Lay cloud-init's NoCloud files on a small partition at the end of a disk: every distribution's
+# cloud-init looks for its label, and the image stays as it was verified.
+# Before this text: disk, and seed, a file system in base64.
 
 device=/dev/$disk
 
@@ -20,11 +20,11 @@ make_seed() {
     case $(blkid -p -s PTTYPE -o value "$device") in
         gpt)
             sgdisk --move-second-header "$device" >/dev/null &&
-                sgdisk --new=0:-64M:0 --typecode=0:0700 --change-name=0:cidata "$device" >/dev/null
+                sgdisk --new=0:-8M:0 --typecode=0:0700 --change-name=0:cidata "$device" >/dev/null
             ;;
         dos)
             sectors=$(blockdev --getsz "$device")
-            echo "start=$(((sectors - 135168) / 2048 * 2048)), size=131072, type=c" |
+            echo "start=$(((sectors - 20480) / 2048 * 2048)), size=16384, type=c" |
                 sfdisk --quiet --append --no-reread "$device"
             ;;
         *) false ;;
@@ -37,23 +37,17 @@ reread() {
 }
 
 reread
-seed=$(find_seed)
-if [ -z "$seed" ]; then
+part=$(find_seed)
+if [ -z "$part" ]; then
     before=$(lsblk -rnpo NAME "$device")
     make_seed
     reread
-    seed=$(lsblk -rnpo NAME "$device" | while read -r part; do
-        echo "$before" | grep -qx "$part" || echo "$part"
+    part=$(lsblk -rnpo NAME "$device" | while read -r name; do
+        echo "$before" | grep -qx "$name" || echo "$name"
     done)
 fi
-[ -b "$seed" ] || fail "the partition for cloud-init did not appear on $disk"
-mkfs.vfat -n CIDATA "$seed" >/dev/null || fail "$seed cannot be formatted"
-put() {
-    echo "$2" | base64 -d | mcopy -i "$seed" - "::$1" || fail "$seed cannot be written"
-}
-put user-data "$user_data"
-put meta-data "$meta_data"
-put network-config "$network_config"
-sync
-blockdev --flushbufs "$device" || fail "$seed cannot be written"
-echo "%configured $seed"
+[ -b "$part" ] || fail "the partition for cloud-init did not appear on $disk"
+echo "$seed" | base64 -d | gzip -d | dd of="$part" bs=1M conv=notrunc,fsync status=none ||
+    fail "$part cannot be written"
+blockdev --flushbufs "$device" || fail "$part cannot be written"
+echo "%configured $part"
