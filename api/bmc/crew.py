@@ -1,0 +1,111 @@
+"""The worker processes of one fleet, and how they are spoken to."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from api.bmc.target import Kind
+
+_START = 30.0  # seconds a process has to come up; a machine under load needs a few
+_GOODBYE = 5.0  # seconds they have to end once we hung up
+
+
+class Worker:
+    """One process, which does one job after the other."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._pid = 0
+
+    async def do(self, job: dict[str, Any], deadline: float) -> dict[str, Any] | None:
+        """The answer; None when there was none in time, and the process was killed for it."""
+        if not self._pid:
+            async with asyncio.timeout(_START):
+                self._pid = (await self._read())["pid"]
+        self._writer.write(json.dumps(job).encode() + b"\n")
+        try:
+            async with asyncio.timeout(deadline):
+                answer = await self._read()
+        except TimeoutError:
+            os.kill(self._pid, signal.SIGKILL)
+            await self._expect_successor()
+            return None
+        if "pid" in answer:  # it died under the job, and this is its successor
+            self._pid = answer["pid"]
+            return None
+        return answer
+
+    def hang_up(self) -> None:
+        """The process ends."""
+        self._writer.close()
+
+    async def _expect_successor(self) -> None:
+        """Read over an answer that came just too late."""
+        async with asyncio.timeout(_START):
+            while "pid" not in (answer := await self._read()):
+                continue
+        self._pid = answer["pid"]
+
+    async def _read(self) -> dict[str, Any]:
+        while line := await self._reader.readline():
+            # What a killed process had begun to write stands before what its successor says.
+            with suppress(ValueError):
+                answer: dict[str, Any] = json.loads(
+                    line[line.rfind(b'{"pid"') :] if b'{"pid"' in line else line
+                )
+                return answer
+        raise RuntimeError("the processes that talk to BMCs could not be started, or were killed")
+
+
+class Crew:
+    """As many workers as asked for; an asynchronous context manager."""
+
+    def __init__(self, size: int, kinds: Iterable[Kind]) -> None:
+        self._size = size
+        self._kinds = ",".join(sorted(set(kinds)))
+        self._keeper: asyncio.subprocess.Process | None = None
+        self.workers: list[Worker] = []
+
+    async def __aenter__(self) -> "Crew":
+        pairs = [socket.socketpair() for _ in range(self._size)]
+        theirs = [their.fileno() for _, their in pairs]
+        try:
+            self._keeper = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "api.bmc.worker",
+                self._kinds,
+                str(os.getpid()),
+                *map(str, theirs),
+                pass_fds=theirs,
+                stdin=asyncio.subprocess.DEVNULL,
+                # pyghmi prints where it should raise.
+                stdout=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            )
+        finally:
+            for _, their in pairs:
+                their.close()
+        for ours, _ in pairs:
+            self.workers.append(Worker(*await asyncio.open_connection(sock=ours)))
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        for worker in self.workers:
+            worker.hang_up()
+        if self._keeper is None:
+            return
+        try:
+            async with asyncio.timeout(_GOODBYE):
+                await self._keeper.wait()
+        except (TimeoutError, asyncio.CancelledError):
+            self._keeper.kill()  # and the kernel its children
+            raise

@@ -1,0 +1,147 @@
+"""Redfish by pyghmi; nothing else here imports its Redfish client.
+
+What we know about pyghmi 1.6.19, and do about it:
+- It opens a session and never deletes it; BMCs have about eight. `_Command` remembers where it is.
+- It answers questions about the boot device from a cache of 30 s, which is emptied before each.
+- Its requests may take 60 s: a deadline of our own ends the process (api/bmc/worker.py).
+"""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPException
+from typing import Any, TypeVar
+
+from pyghmi.exceptions import PyghmiException, RedfishError, UnrecognizedCertificate
+from pyghmi.redfish.command import Command
+
+from api.bmc.client import BootDevice, Device, PowerOrder
+from api.bmc.target import BmcError, BmcTarget
+from api.states import PowerState, Reason
+
+SESSIONS = "/redfish/v1/SessionService/Sessions"
+
+# Redfish's ForceRestart is the cycle that every BMC has; PowerCycle is missing on many.
+_ORDERS: dict[PowerOrder, str] = {
+    "on": "on",
+    "off": "off",
+    "soft_off": "shutdown",
+    "cycle": "reset",
+}
+_DEVICES: dict[Device, str] = {"none": "default", "pxe": "network", "disk": "hd"}
+_BUSY_MESSAGES = ("ServiceTemporarilyUnavailable", "ResourceInUse", "RAC0218")
+_STATES = {
+    "on": PowerState.ON,
+    "off": PowerState.OFF,
+    "poweringon": PowerState.OFF,
+    "poweringoff": PowerState.ON,
+}
+
+T = TypeVar("T")
+
+
+class RedfishClient:
+    """A session with one BMC over HTTPS, whose certificate is held to the one of first contact."""
+
+    def __init__(self, target: BmcTarget) -> None:
+        self.certificate = ""
+        self._known = target.certificate
+        self._command: _Command = _translated(
+            lambda: _Command(
+                target.address, target.username, target.password, self._accept, port=target.port
+            )
+        )
+        if not self._command.sysurl:
+            self.close()
+            raise BmcError(Reason.BMC_REFUSED, "has no system, or several, at /redfish/v1/Systems")
+
+    def power_state(self) -> PowerState:
+        said = _translated(self._command.get_power)["powerstate"]
+        if said not in _STATES:
+            raise BmcError(Reason.BMC_REFUSED, f"says its machine is {said!r}")
+        return _STATES[said]
+
+    def set_power(self, order: PowerOrder) -> None:
+        _translated(lambda: self._command.set_power(_ORDERS[order]))
+
+    def boot_device(self) -> BootDevice | None:
+        self._command._urlcache.clear()
+        try:
+            said = self._command.get_bootdev()
+        except PyghmiException:
+            return None  # a device or mode it has no word for, as older Supermicro BMCs answer
+        names = {name: device for device, name in _DEVICES.items()}
+        return BootDevice(
+            names.get(said["bootdev"], "other"),
+            once=not said["persistent"],
+            uefi=bool(said.get("uefimode")),
+        )
+
+    def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
+        # pyghmi names a mode in any case, UEFI when it is told none: then the present one, for a
+        # machine that boots otherwise would not start. A BMC that refuses it is asked without.
+        mode = self._mode() if uefi is None else uefi
+        _translated(
+            lambda: self._command.set_bootdev(_DEVICES[device], persist=not once, uefiboot=mode)
+        )
+
+    def _mode(self) -> bool | None:
+        boot = _translated(lambda: self._command.sysinfo.get("Boot", {}))
+        return {"UEFI": True, "Legacy": False}.get(boot.get("BootSourceOverrideMode"))
+
+    def close(self) -> None:
+        # What fails here has ended the session, or will soon: its work is done.
+        with suppress(PyghmiException, HTTPException, OSError):
+            self._command.end_session()
+
+    def _accept(self, certificate: bytes) -> bool:
+        self.certificate = hashlib.sha256(certificate).hexdigest()
+        return not self._known or self.certificate == self._known
+
+
+class _Command(Command):  # type: ignore[misc]  # pyghmi has no types
+    """pyghmi's client, which can log out."""
+
+    _session = ""
+
+    def _get_session_token(self, wc: Any) -> None:
+        login = {"UserName": self.username, "Password": self.password}
+        answer = wc.grab_rsp(SESSIONS, login)
+        answer.read()
+        if answer.status in (401, 403):  # once is enough: BMCs lock out who fails several times
+            raise BmcError(Reason.BMC_LOGIN_REFUSED, "refused the login")
+        self.xauthtoken = answer.getheader("X-Auth-Token")
+        if self.xauthtoken:  # without it the requests go on with user and password
+            self._session = answer.getheader("Location") or ""
+            for client in (wc, self.wc):
+                client.stdheaders.pop("Authorization", None)
+                client.stdheaders["X-Auth-Token"] = self.xauthtoken
+
+    def end_session(self) -> None:
+        """Delete the session, if there is one."""
+        session, self._session = self._session, ""
+        path = session[session.find("/redfish/") :] if "/redfish/" in session else ""
+        if path:
+            self.wc.grab_rsp(path, method="DELETE").read()
+
+
+def _translated(ask: Callable[[], T]) -> T:
+    """The answer, or a BmcError for whatever went wrong."""
+    try:
+        return ask()
+    except UnrecognizedCertificate:
+        message = "shows another certificate than at first contact"
+        raise BmcError(Reason.BMC_LOGIN_REFUSED, message) from None
+    except RedfishError as error:
+        is_busy = any(word in str(error.msgid) for word in _BUSY_MESSAGES)
+        reason = Reason.BMC_BUSY if is_busy else Reason.BMC_REFUSED
+        raise BmcError(reason, f"refused: {error}") from None
+    except PyghmiException as error:
+        if "Access Denied" in str(error):
+            raise BmcError(Reason.BMC_LOGIN_REFUSED, "refused the login") from None
+        raise BmcError(Reason.BMC_REFUSED, f"refused: {str(error)[:200]}") from None
+    except (OSError, HTTPException) as error:
+        raise BmcError(Reason.BMC_SILENT, f"cannot be reached: {error}") from None
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        # pyghmi trusts that answers have the form it expects.
+        raise BmcError(Reason.BMC_REFUSED, f"answers what we cannot read: {error!r}") from None

@@ -1,0 +1,7 @@
+"""BMCs for tests: see README.md."""
+
+from tests.lab.bmc.machine import BootFlags, Event, Machine
+from tests.lab.bmc.profile import Profile
+from tests.lab.bmc.simulator import Bmc, Simulator, addresses
+
+__all__ = ["Bmc", "BootFlags", "Event", "Machine", "Profile", "Simulator", "addresses"]
