@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.actions import bm_node, job, node, provision, user
+from api.actions import bm_node, job, node, power, provision, user
 from api.actions.envelope import ActionRequest, ActionResponse, Answer
 from api.states import Role
 
@@ -60,6 +60,30 @@ _TABLE = (
         bm_node.ModifyBMNodeAttributesResponse,
         bm_node.modify_bm_node_attributes,
         Role.OPERATOR,
+    ),
+    Action(
+        power.PowerOnBMNodesRequest,
+        power.PowerOnBMNodesResponse,
+        power.power_on_bm_nodes,
+        Role.OPERATOR,
+    ),
+    Action(
+        power.PowerOffBMNodesRequest,
+        power.PowerOffBMNodesResponse,
+        power.power_off_bm_nodes,
+        Role.OPERATOR,
+    ),
+    Action(
+        power.RebootBMNodesRequest,
+        power.RebootBMNodesResponse,
+        power.reboot_bm_nodes,
+        Role.OPERATOR,
+    ),
+    Action(
+        power.GetBMNodesPowerRequest,
+        power.GetBMNodesPowerResponse,
+        power.get_bm_nodes_power,
+        Role.VIEWER,
     ),
     Action(
         provision.ProvisionBMNodesRequest,

@@ -23,7 +23,15 @@ from api.settings import Settings
 
 logger = logging.getLogger("firstbox.api")
 
-_SHORT = reprlib.Repr()  # a caller's value in a message, however large or deep it is
+
+class _Short(reprlib.Repr):
+    """A caller's value in a message, however large or deep it is; of objects, nothing secret."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return "{...}" if x else "{}"
+
+
+_SHORT = _Short()
 _SHORT.maxstring = 64
 _SECRET_FIELDS = frozenset({"PASSWORD", "password", "ipmi_password"})
 
@@ -132,6 +140,7 @@ def _field_error(detail: Any) -> dict[str, str]:
     if detail["type"] == "extra_forbidden":
         return {"field": field, "message": "this action has no such parameter"}
     message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] != "missing" and detail["loc"] and field not in _SECRET_FIELDS:
+    is_secret = not _SECRET_FIELDS.isdisjoint(detail["loc"])
+    if detail["type"] != "missing" and detail["loc"] and not is_secret:
         message += f", not {_SHORT.repr(detail['input'])}"
     return {"field": field, "message": message[:1].lower() + message[1:]}

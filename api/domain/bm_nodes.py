@@ -6,7 +6,7 @@ the machine, so changing a registration changes no status, but for a `discovered
 what is registered now when it is provisioned again.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -152,15 +152,16 @@ def view(row: Row[Any], seal: Seal | None, fields: Collection[str] | None = None
     return {name: whole[name] for name in whole if name in fields or name == "node_id"}
 
 
-def power(rows: Iterable[Row[Any]]) -> list[dict[str, Any]]:
-    """Whether machines run, as their BMCs said last."""
+def power(connection: Connection, node_ids: Sequence[str]) -> list[dict[str, str]]:
+    """Whether these machines run, as their BMCs said last. Raises NotFound."""
+    rows = registered(connection, node_ids, lock=False)
     return [
         {
-            "node_id": row.node_id,
-            "power_state": row.power_state,
-            "power_time": wire_time(row.power_time),
+            "node_id": node_id,
+            "power_state": rows[node_id].power_state,
+            "power_time": wire_time(rows[node_id].power_time),
         }
-        for row in rows
+        for node_id in node_ids
     ]
 
 
@@ -191,10 +192,11 @@ def _taken(connection: Connection, machines: Mapping[str, Values], *, but: str =
             machine[name] for machine in machines.values() for name in names if machine.get(name)
         }
         owners[kind] = bm_nodes.find_owners(connection, kind, sorted(values), but=but)
+    too = f", {but} cannot have it too" if but else ""
     return [
         (
             f"{place}{field}",
-            f"node {owners[kind][values[field]]} has the {kind} {values[field]} already",
+            f"node {owners[kind][values[field]]} has the {kind} {values[field]} already{too}",
         )
         for place, values in machines.items()
         for field, kind in _OWNED.items()

@@ -19,9 +19,11 @@ def known(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]
     return found
 
 
-def registered(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
+def registered(
+    connection: Connection, node_ids: Sequence[str], *, lock: bool = True
+) -> dict[str, Row[Any]]:
     """The machines' registrations by id, held for this transaction; NotFound lists the others."""
-    found = bm_nodes.get_bm_nodes(connection, node_ids, lock=True)
+    found = bm_nodes.get_bm_nodes(connection, node_ids, lock=lock)
     missing = [node_id for node_id in node_ids if node_id not in found]
     if missing:
         raise NotFound(f"There is no bare-metal node {named(missing)}.")

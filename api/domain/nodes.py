@@ -12,7 +12,7 @@ from api.domain.conditions import known, not_busy
 from api.domain.queueing import Queue
 from api.errors import Conflict, NotFound
 from api.states import JobAction
-from api.store import hardware, nodes
+from api.store import bm_nodes, hardware, nodes
 
 NO_HARDWARE = orjson.dumps(hardware.NO_HARDWARE).decode()
 
@@ -22,12 +22,22 @@ def add(
 ) -> tuple[list[str], dict[str, str], str]:
     """Pending nodes for addresses not known yet, and a job that collects them.
 
-    Returns the new ids, the nodes that were there before (address -> id), and the job's id
-    ("" when there is nothing new).
+    A registered machine that is to be reached at one of the addresses, and was not until now, is
+    added under its own id. Returns the ids added, the nodes that have the other addresses already
+    (address -> id), and the job's id ("" when there is nothing new).
     """
-    existing = nodes.find_addresses(connection, addresses)
-    new = [address for address in addresses if address not in existing]
-    node_ids = nodes.add_nodes(connection, new, zone_id)
+    known = bm_nodes.find_owners(connection, "address", addresses)
+    new = [address for address in addresses if address not in known]
+    added = bm_nodes.find_bare(connection, addresses)
+    for address, node_id in added.items():
+        nodes.set_address(connection, node_id, address, "")
+    added |= zip(new, nodes.add_nodes(connection, new, zone_id), strict=True)
+    node_ids = [added[address] for address in addresses if address in added]
+    existing = {
+        address: known[address]
+        for address in addresses
+        if address in known and address not in added
+    }
     if not node_ids:
         return [], existing, ""
     job_id = jobs.start(connection, queue, JobAction.COLLECT_NODES, node_ids, user_id=user_id)
@@ -35,10 +45,16 @@ def add(
 
 
 def delete(connection: Connection, node_ids: Sequence[str]) -> None:
-    """Remove nodes, all or nothing; refused while a job is at one of them."""
+    """Remove nodes, all or nothing; refused while a job is at one of them.
+
+    A machine that is registered keeps its id and its registration, but has no operating system to
+    us any more.
+    """
     known(connection, node_ids)
     not_busy(connection, node_ids)
-    nodes.delete_nodes(connection, node_ids)
+    machines = bm_nodes.get_bm_nodes(connection, node_ids)
+    nodes.forget_systems(connection, list(machines))
+    nodes.delete_nodes(connection, [node_id for node_id in node_ids if node_id not in machines])
 
 
 def change(
@@ -53,9 +69,10 @@ def change(
     """Set attributes of a node, and type and status of some of its data disks."""
     known(connection, [node_id])
     if "hostname" in values:
-        others = set(nodes.find_hostname(connection, values["hostname"])) - {node_id}
+        hostname = values["hostname"].lower()
+        others = bm_nodes.find_owners(connection, "hostname", [hostname], but=node_id)
         if others:
-            raise Conflict(f"Node {min(others)} has the hostname {values['hostname']} already.")
+            raise Conflict(f"Node {others[hostname]} has the hostname {hostname} already.")
     if data_disks:
         unknown = hardware.decide_disks(
             connection, node_id, data_disks, disk_type=disk_type, status=disk_status

@@ -147,16 +147,17 @@ def find_owners(
 
 
 def find_bare(connection: Connection, addresses: Sequence[str]) -> dict[str, str]:
-    """Machines without an operating system that are to get these addresses: address -> node id."""
+    """Machines that are to be reached at these addresses, and were at none: address -> node id."""
+    mgmt, public = BM_NODE.c.mgmt_network_address, BM_NODE.c.public_network_address
+    reached_at = func.coalesce(mgmt, public)
     found: dict[str, str] = {}
-    for column in (BM_NODE.c.public_network_address, BM_NODE.c.mgmt_network_address):
-        for chunk in chunks(addresses):
-            query = (
-                select(column, BM_NODE.c.node_id)
-                .join_from(BM_NODE, NODE)
-                .where(column.in_(chunk), NODE.c.address.is_(None))
-            )
-            found.update((address, node_id) for address, node_id in connection.execute(query))
+    for chunk in chunks(addresses):
+        query = (
+            select(reached_at, BM_NODE.c.node_id)
+            .join_from(BM_NODE, NODE)
+            .where(reached_at.in_(chunk), NODE.c.address.is_(None))
+        )
+        found.update((address, node_id) for address, node_id in connection.execute(query))
     return found
 
 

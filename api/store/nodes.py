@@ -111,12 +111,6 @@ def names_of(connection: Connection, node_ids: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def find_hostname(connection: Connection, hostname: str) -> list[str]:
-    """The nodes with this hostname, capital letters or small."""
-    same = func.lower(NODE.c.hostname) == hostname.lower()
-    return list(connection.execute(select(NODE.c.node_id).where(same)).scalars())
-
-
 def find_addresses(connection: Connection, addresses: Sequence[str]) -> dict[str, str]:
     """Which of these addresses already belong to a node: address -> node id."""
     found: dict[str, str] = {}

@@ -1,0 +1,106 @@
+"""Actions on the power of bare machines, through their BMCs."""
+
+from pydantic import Field
+
+from api.actions.envelope import ActionResponse, Answer, BMNodeRequest, Context
+from api.actions.fields import Flag, NodeIds, not_too_many
+from api.auth.roles import require
+from api.domain import bm_nodes, jobs
+from api.states import JobAction, Role
+from api.store.session import reading, writing
+
+
+class PowerRequest(BMNodeRequest):
+    """Machines by id."""
+
+    node_ids: NodeIds
+
+
+class PowerOnBMNodesRequest(PowerRequest):
+    """Machines to switch on."""
+
+
+class PowerOnBMNodesResponse(ActionResponse):
+    """The job that does it."""
+
+    job_id: str
+
+
+def power_on_bm_nodes(context: Context, request: PowerOnBMNodesRequest) -> Answer:
+    """Switch machines on, as a job; one that is on already stays so."""
+    return {"job_id": _start(context, JobAction.POWER_ON_BM_NODES, request.node_ids)}
+
+
+class PowerOffBMNodesRequest(PowerRequest):
+    """Machines to switch off."""
+
+    soft: Flag = Field(0, description="1: ask the operating system to shut down, and wait.")
+
+
+class PowerOffBMNodesResponse(ActionResponse):
+    """The job that does it."""
+
+    job_id: str
+
+
+def power_off_bm_nodes(context: Context, request: PowerOffBMNodesRequest) -> Answer:
+    """Switch machines off, as a job."""
+    return {
+        "job_id": _start(context, JobAction.POWER_OFF_BM_NODES, request.node_ids, soft=request.soft)
+    }
+
+
+class RebootBMNodesRequest(PowerRequest):
+    """Machines to switch off and on again."""
+
+
+class RebootBMNodesResponse(ActionResponse):
+    """The job that does it."""
+
+    job_id: str
+
+
+def reboot_bm_nodes(context: Context, request: RebootBMNodesRequest) -> Answer:
+    """Switch machines off and on again, as a job; one that is off is switched on."""
+    return {"job_id": _start(context, JobAction.REBOOT_BM_NODES, request.node_ids)}
+
+
+class GetBMNodesPowerRequest(PowerRequest):
+    """Machines by id."""
+
+    refresh: Flag = Field(
+        0, description="1: also start a job that asks the BMCs now; for operators."
+    )
+
+
+class GetBMNodesPowerResponse(ActionResponse):
+    """What is known of each machine: `on`, `off`, or empty, and when its BMC said so."""
+
+    power_set: list[dict[str, str]]
+    job_id: str = Field(description="Of the job that asks the BMCs, or empty.")
+
+
+def get_bm_nodes_power(context: Context, request: GetBMNodesPowerRequest) -> Answer:
+    """Show whether machines run, as their BMCs said last."""
+    if request.refresh:
+        require(context.caller, Role.OPERATOR)
+    not_too_many(context, len(request.node_ids))
+    with reading(context.engine) as connection:
+        known = bm_nodes.power(connection, request.node_ids)
+    job_id = ""
+    if request.refresh:
+        job_id = _start(context, JobAction.GET_BM_NODES_POWER, request.node_ids)
+    return {"power_set": known, "job_id": job_id}
+
+
+def _start(context: Context, action: JobAction, node_ids: list[str], *, soft: int = 0) -> str:
+    not_too_many(context, len(node_ids))
+    with writing(context.engine) as connection:
+        return jobs.start(
+            connection,
+            context.queue,
+            action,
+            node_ids,
+            user_id=context.caller.user_id,
+            options={"soft": soft} if soft else {},
+        )
