@@ -24,14 +24,19 @@ requirements:
   - ansible-core 2.19 or later
   - the C(firstbox) Python package in the Python that runs Ansible
 description:
-  - Each node that has an address is a host, named by its node id (C(n-) and eight characters).
-    Only the database is read; no node is contacted.
+  - Each node that has an address or a registered BMC is a host, named by its node id (C(n-) and
+    eight characters). Only the database is read; no node is contacted.
   - "Groups: C(status_<status>), C(role_<role>), C(sub_role_<sub role>), C(zone_<zone id>),
     C(product_type_<product type>) and C(product_name_<product name>); characters that cannot stand
     in a group name become underscores, and an empty value makes no group."
+  - "Groups of machines with a registered BMC: C(bm) for all of them, C(bm_status_<status>) and
+    C(os_version_<os version>) by their registration, and C(bare) for those without an operating
+    system to reach. Those have no C(ansible_host), and of the groups above only their zone's."
   - "Variables of a host: C(ansible_host) and one dictionary C(firstbox) with C(node_id),
     C(hostname), C(status), C(role), C(sub_roles), C(zone_id), C(product_type), C(product_name),
-    C(serial_number), C(description) and C(host_key). The hardware record is not among them."
+    C(serial_number), C(description) and C(host_key), and of a machine with a registered BMC C(bm),
+    its registration in the words of the API. Neither the hardware record nor how to log in to a BMC
+    is among them."
   - "Variables of a zone's group: C(ansible_user), C(ansible_port), C(ansible_ssh_private_key_file),
     C(ansible_ssh_common_args) (jump host and host key policy) and C(firstbox_zone) with C(jump),
     C(known_hosts) and C(known_hosts_file)."
@@ -221,13 +226,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         doubles the time for 10,000 nodes. Values it has not marked are not templates either.
         """
         groups = _Groups(self.inventory, self._sanitize_group_name)
+        for kind in ("bm", "bare"):  # there without a member, too: Ansible warns of unknown groups
+            groups.of(kind)
         zones: dict[str, Any] = {}
         hosts, left_out = [], []
         for node in nodes:
-            if node.address is None:  # a machine without an operating system yet
+            is_bare = node.address is None
+            if is_bare and not node.bm:
                 continue
-            address = _plain_address(node.address)
-            if address is None or not _NODE_ID.fullmatch(node.node_id):
+            address = None if is_bare else _plain_address(node.address)
+            if (address is None and not is_bare) or not _NODE_ID.fullmatch(node.node_id):
                 left_out.append(node.node_id)
                 continue
             if node.zone_id not in zones:
@@ -237,7 +245,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             self.inventory.add_host(node.node_id)
             host = self.inventory.hosts[node.node_id]
             host.vars.update(zones[node.zone_id])
-            host.vars["ansible_host"] = address
+            if address:
+                host.vars["ansible_host"] = address
             host.vars["firstbox"] = _described(node)
             for kind, value in _memberships(node):
                 groups.of(kind, value).add_host(host)
@@ -272,10 +281,11 @@ class _Groups:
         self._groups: dict[tuple[str, str], Any] = {}
         self._zones: set[str] = set()
 
-    def of(self, kind: str, value: str) -> Any:
+    def of(self, kind: str, value: str = "") -> Any:
         group = self._groups.get((kind, value))
         if group is None:
-            name = self._inventory.add_group(self._sanitize(f"{kind}_{value}"))
+            words = f"{kind}_{value}" if value else kind
+            name = self._inventory.add_group(self._sanitize(words))
             group = self._groups[kind, value] = self._inventory.groups[name]
         return group
 
@@ -295,18 +305,32 @@ class _Groups:
 
 
 def _memberships(node: Any) -> Iterator[tuple[str, str]]:
+    yield "zone", node.zone_id
+    if node.bm:
+        yield "bm", ""
+        yield "bm_status", node.bm["status"]
+        if os_version := node.bm["os_version"]:
+            yield "os_version", os_version
+    if node.address is None:
+        yield "bare", ""
+    else:
+        yield from _system_memberships(node)
+
+
+def _system_memberships(node: Any) -> Iterator[tuple[str, str]]:
     for kind in ("status", "role", "product_type", "product_name"):
         if value := getattr(node, kind):
             yield kind, value
     for sub_role in node.sub_roles:
         if sub_role:
             yield "sub_role", sub_role
-    yield "zone", node.zone_id
 
 
 def _described(node: Any) -> dict[str, Any]:
     variables: dict[str, Any] = node._asdict()
     del variables["address"]
+    if node.bm is None:
+        del variables["bm"]
     return variables
 
 

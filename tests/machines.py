@@ -1,4 +1,4 @@
-"""Registered machines for tests, written straight into the database."""
+"""Registered machines for tests: as callers ask for them, and straight into the database."""
 
 import time
 from typing import Any
@@ -8,6 +8,22 @@ from sqlalchemy import Engine, insert
 from api.store.ids import new_id
 from api.store.session import writing
 from api.store.tables import BmNode, Node, columns
+
+
+def asked(number: int = 1, **fields: Any) -> dict[str, Any]:
+    """What RegisterBMNodes is told of one machine. `number` tells several apart."""
+    return {
+        "os_version": "12",
+        "cpu_arch": "x86_64",
+        "hostname": f"r01n{number:02}",
+        "ipmi_network_address": f"10.1.{number // 250}.{number % 250 + 1}",
+        "ipmi_username": "ADMIN",
+        "ipmi_password": "s3cret-of-bmc",
+        "pxe_network_mac_addr": f"52:54:00:00:{number // 256:02x}:{number % 256:02x}",
+        "mgmt_network_address": f"10.2.{number // 250}.{number % 250 + 1}",
+        "mgmt_network_netmask": "255.255.0.0",
+        **fields,
+    }
 
 
 def plant_bm_node(engine: Engine, number: int = 1, **values: Any) -> str:

@@ -8,15 +8,43 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# Of a registration, what may be seen by everybody who sees a host's variables: not how to log in to
+# the BMC.
+BM_FIELDS = (
+    "status",
+    "os_version",
+    "cpu_arch",
+    "hostname",
+    "brand",
+    "serial_number",
+    "image",
+    "bmc_type",
+    "ipmi_network_address",
+    "pxe_network_mac_addr",
+    "boot_mode",
+    "os_disk_name",
+    "protected",
+    "power_state",
+    "mgmt_network_address",
+    "mgmt_network_netmask",
+    "mgmt_network_gateway",
+    "mgmt_network_vlan_id",
+    "public_network_address",
+    "public_network_netmask",
+    "public_network_gateway",
+    "public_network_vlan_id",
+)
 # `CAST` makes both drivers answer JSON columns as text. The hardware record stays in the database:
 # in hostvars it would cost each play four times the start and three times the memory.
-_SELECT = """\
-SELECT node_id, address, zone_id, status, hostname, description, role, CAST(sub_roles AS TEXT),
-       product_type, product_name, serial_number, host_key
-FROM node"""
+_SELECT = f"""\
+SELECT node.node_id, address, zone_id, node.status, node.hostname, description, role,
+       CAST(sub_roles AS TEXT), product_type, product_name, node.serial_number, host_key,
+       {", ".join(f"bm_node.{name}" for name in BM_FIELDS)}
+FROM node LEFT JOIN bm_node ON bm_node.node_id = node.node_id"""  # noqa: S608  # names of ours
 
 
 class InventoryUnreadableError(Exception):
@@ -38,6 +66,7 @@ class InventoryNode(NamedTuple):
     product_name: str
     serial_number: str
     host_key: str
+    bm: dict[str, Any] | None  # its registration; None where there is none
 
 
 def read_nodes(
@@ -56,8 +85,12 @@ def read_nodes(
         raise InventoryUnreadableError(
             "The database URL must begin with sqlite:/// or postgresql://: check FIRSTBOX_DATABASE_URL."
         )
-    nodes = [InventoryNode._make([*row[:7], _texts(row[7]), *row[8:]]) for row in rows]
-    nodes.sort()  # here, because collations of two databases disagree about capital letters
+    nodes = [
+        InventoryNode._make([*row[:7], _texts(row[7]), *row[8:12], _registration(row[12:])])
+        for row in rows
+    ]
+    # Here, because collations of two databases disagree about capital letters.
+    nodes.sort(key=itemgetter(0))
     return nodes
 
 
@@ -71,7 +104,7 @@ def _read_sqlite(
         )
     # A JSON list in one parameter: a list of parameters ends at SQLite's limit for them.
     wanted = {
-        "node_id IN (SELECT value FROM json_each(?))": node_ids,
+        "node.node_id IN (SELECT value FROM json_each(?))": node_ids,
         "zone_id IN (SELECT value FROM json_each(?))": zone_ids,
     }
     query, lists = _query(wanted)
@@ -89,7 +122,7 @@ def _read_postgresql(
 ) -> list[tuple[Any, ...]]:
     import psycopg  # 0.15 s that a service on SQLite need not pay
 
-    query, lists = _query({"node_id = ANY(%s)": node_ids, "zone_id = ANY(%s)": zone_ids})
+    query, lists = _query({"node.node_id = ANY(%s)": node_ids, "zone_id = ANY(%s)": zone_ids})
     try:
         parameters = {"connect_timeout": 10} | psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:  # its message shows the URL, and with it the password
@@ -126,6 +159,14 @@ def _unreadable(
         f"The {database} cannot be read ({reason}): check FIRSTBOX_DATABASE_URL or FIRSTBOX_HOME, "
         "and this user's rights; in a new installation run `firstbox init`."
     )
+
+
+def _registration(columns: tuple[Any, ...]) -> dict[str, Any] | None:
+    if columns[0] is None:  # every registration has a status
+        return None
+    return {
+        name: "" if value is None else value for name, value in zip(BM_FIELDS, columns, strict=True)
+    }
 
 
 def _texts(stored: str) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from api.store.inventory import InventoryUnreadableError, read_nodes
+from api.store.session import open_database
+from tests.machines import plant_bm_node
 from tests.nodes import plant_nodes
 
 
@@ -62,7 +64,27 @@ def test_node_has_the_values_of_its_row(url: str) -> None:
         "product_name": "R1",
         "serial_number": "S1",
         "host_key": "ssh-ed25519 AAAA",
+        "bm": None,
     }
+
+
+def test_machine_has_its_registration_without_the_way_into_its_bmc(url: str) -> None:
+    plant_nodes(url, {"node_id": "n-AAAAAAAA", "address": "10.0.0.1"})
+    engine = open_database(url)
+    node_id = plant_bm_node(engine, 7, ipmi_password="sealed-secret", brand="dell")
+    engine.dispose()
+
+    nodes = {node.node_id: node for node in read_nodes(url)}
+
+    machine = nodes[node_id]
+    assert machine.address is None
+    assert machine.bm is not None
+    assert machine.bm["hostname"] == "r01n07"
+    assert (machine.bm["brand"], machine.bm["protected"]) == ("dell", 0)
+    assert not {"ipmi_username", "ipmi_password", "bmc_certificate"} & machine.bm.keys()
+    assert "sealed-secret" not in str(nodes)
+    assert nodes["n-AAAAAAAA"].bm is None
+    assert ids(url, node_ids=[node_id]) == [node_id]
 
 
 def test_nodes_come_in_the_same_order_from_every_database(url: str) -> None:
