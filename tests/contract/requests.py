@@ -4,18 +4,32 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.contract.conftest import Api
+from tests.machines import asked
 
 Fields = dict[str, Any]
 
 
 def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable[[], Fields]]:
     """Per action: what to send for it to be done. Each belongs to a database of its own."""
+
+    def machine() -> str:
+        node_ids: list[str] = api.call("RegisterBMNodes", **asked())["node_ids"]
+        return node_ids[0]
+
     return {
         "DescribeNodes": dict,
         "AddNodes": lambda: {"ip_start": "10.10.10.10", "ip_end": "10.10.10.12"},
         "DeleteNodes": lambda: {"node_ids": [node_id]},
         "CollectNodes": lambda: {"node_ids": [node_id]},
         "ModifyNodeAttributes": lambda: {"node_id": node_id, "data_disks": "vdc", "status": 0},
+        "DescribeBMNodes": dict,
+        "RegisterBMNodes": asked,
+        "DeleteBMNodes": lambda: {"node_ids": [machine()]},
+        "ModifyBMNodeAttributes": lambda: {"node_id": machine(), "hostname": "another"},
+        "PowerOnBMNodes": lambda: {"node_ids": [machine()]},
+        "PowerOffBMNodes": lambda: {"node_ids": [machine()], "soft": 1},
+        "RebootBMNodes": lambda: {"node_ids": [machine()]},
+        "GetBMNodesPower": lambda: {"node_ids": [machine()], "refresh": 1},
         "GetStatus": lambda: {"job_action": "CollectNodes", "job_id": failed_job},
         "GetLog": lambda: {"job_action": "CollectNodes", "job_id": failed_job},
         "DescribeJobs": dict,
