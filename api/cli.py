@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api import image_commands
 from api.errors import FirstboxError
 from api.terminal import (
     log_to_stderr,
@@ -32,6 +33,7 @@ user_app = typer.Typer(help="Who may log in.", no_args_is_help=True)
 token_app = typer.Typer(help="Bearer tokens, for scripts.", no_args_is_help=True)
 app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
+app.add_typer(image_commands.app, name="image")
 
 PasswordFile = Annotated[
     Path | None,

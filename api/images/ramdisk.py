@@ -4,6 +4,7 @@ The base is the same for every service and cached; each service's own copy gets 
 log in, as a second archive behind the first, which the kernel unpacks over it.
 """
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.images import bootstrap as bootstrap_module
+from api.images.boot_files import INITRD, KERNEL
 from api.images.bootstrap import UNREAD, bootstrap, suite
 from api.images.cache import cached, digest
 from api.images.programs import run
 from api.images.progress import Say
 
 FILES = Path(__file__).with_name("files")
-KERNEL, INITRD = "kernel", "initrd"
 _PATIENCE = 600.0
 
 PACKAGES = (
@@ -275,8 +276,9 @@ def _append_keys(initrd: Path, ssh_keys: Sequence[str]) -> None:
         authorized = place / "root/.ssh/authorized_keys"
         authorized.write_text("".join(f"{key.strip()}\n" for key in ssh_keys))
         authorized.chmod(0o600)
+        os.utime(authorized, (0, 0))  # the same keys make the same ramdisk
         archive = subprocess.run(
-            ["cpio", "--create", "--format=newc", "--quiet", "--owner=+0:+0"],
+            ["cpio", "--create", "--format=newc", "--reproducible", "--quiet", "--owner=+0:+0"],
             input=b"root/.ssh/authorized_keys\n",
             cwd=place,
             check=True,

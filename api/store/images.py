@@ -1,12 +1,18 @@
 """Queries about images and the ramdisk."""
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, delete, insert, or_, select
 
-from api.store.tables import Image, columns
+from api.images.manifest import Manifest
+from api.states import BmNodeStatus, BootState
+from api.store.tables import BmNode, Boot, Image, columns
 
 IMAGE = columns(Image)
+_BM_NODE = columns(BmNode)
+_BOOT = columns(Boot)
 RAMDISK = "ramdisk"  # stands for an os_version and a method of its own
 
 
@@ -20,3 +26,53 @@ def find_image(
     return connection.execute(
         query.order_by(IMAGE.c.create_time.desc(), IMAGE.c.name).limit(1)
     ).one_or_none()
+
+
+def get_image(connection: Connection, name: str) -> Row[Any] | None:
+    """The image of this name."""
+    return connection.execute(select(IMAGE).where(IMAGE.c.name == name)).one_or_none()
+
+
+def get_images(connection: Connection) -> Sequence[Row[Any]]:
+    """All images, by release, the newest of each first."""
+    order = (IMAGE.c.os_version, IMAGE.c.cpu_arch, IMAGE.c.create_time.desc())
+    return connection.execute(select(IMAGE).order_by(*order)).all()
+
+
+def add_image(connection: Connection, manifest: Manifest, directory: str, source: str) -> None:
+    """Make an image known: from now on machines may get it."""
+    connection.execute(
+        insert(IMAGE).values(
+            name=manifest.name,
+            os_version=manifest.os_version,
+            cpu_arch=manifest.cpu_arch,
+            method=manifest.method,
+            sha256=manifest.sha256,
+            size=manifest.size,
+            stored=manifest.stored,
+            directory=directory,
+            source=source,
+            create_time=time.time(),
+        )
+    )
+
+
+def remove_image(connection: Connection, name: str) -> None:
+    """Forget an image: no machine gets it any more."""
+    connection.execute(delete(IMAGE).where(IMAGE.c.name == name))
+
+
+def machines_getting(connection: Connection, image: Row[Any]) -> list[str]:
+    """Ids of machines that boot or install this image, or are about to; in order."""
+    provisioning = select(_BM_NODE.c.node_id).where(
+        _BM_NODE.c.status == BmNodeStatus.PROVISIONING, _BM_NODE.c.cpu_arch == image.cpu_arch
+    )
+    if image.os_version != RAMDISK:
+        provisioning = provisioning.where(
+            _BM_NODE.c.os_version == image.os_version,
+            or_(_BM_NODE.c.image == "", _BM_NODE.c.image == image.name),
+        )
+    booting = select(_BOOT.c.node_id).where(
+        _BOOT.c.image == image.name, _BOOT.c.state != BootState.CLOSED
+    )
+    return sorted(set(connection.execute(provisioning.union(booting)).scalars()))
