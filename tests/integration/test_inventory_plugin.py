@@ -14,6 +14,9 @@ import pytest
 from ansible.errors import AnsibleParserError
 
 from api.settings import load_settings
+from api.store.nodes import set_address
+from api.store.session import open_database, writing
+from tests.machines import plant_bm_node
 from tests.nodes import plant_nodes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -128,6 +131,52 @@ def test_node_becomes_a_host_with_groups_and_variables(home: Path, url: str) -> 
             "known_hosts_file": f"{home}/known_hosts",
         },
     }
+
+
+def test_bare_machine_is_a_host_without_an_address(home: Path, url: str) -> None:
+    plant_nodes(url, node("A", status="available"))
+    engine = open_database(url)
+    bare = plant_bm_node(engine, 1, os_version="14.04.5", ipmi_password="sealed-secret")
+    installed = plant_bm_node(engine, 2, status="provisioned")
+    with writing(engine) as connection:
+        set_address(connection, installed, "10.0.0.2", "")
+    engine.dispose()
+
+    content = inventory(home, FIRSTBOX_DATABASE_URL=url)
+
+    members = {name: set(group["hosts"]) for name, group in content.items() if "hosts" in group}
+    assert members == {
+        "bm": {bare, installed},
+        "bare": {bare},
+        "bm_status_new": {bare},
+        "bm_status_provisioned": {installed},
+        "os_version_14_04_5": {bare},
+        "os_version_12": {installed},
+        "zone_default": {"n-AAAAAAAA", bare, installed},
+        "status_available": {"n-AAAAAAAA"},
+        "status_pending": {installed},
+    }
+    variables = content["_meta"]["hostvars"]
+    assert "ansible_host" not in variables[bare]
+    assert variables[installed]["ansible_host"] == "10.0.0.2"
+    assert variables[bare]["firstbox"]["bm"]["pxe_network_mac_addr"] == "52:54:00:00:00:01"
+    assert "bm" not in variables["n-AAAAAAAA"]["firstbox"]
+    assert "sealed-secret" not in json.dumps(content)
+
+
+def test_machine_and_system_are_told_apart_in_plays(home: Path) -> None:
+    plant_nodes(sqlite_of(home), node("A"))
+    without = run(home, "ansible", "all:!bare", "--list-hosts")
+    engine = open_database(sqlite_of(home))
+    bare = plant_bm_node(engine)
+    engine.dispose()
+    with_one = run(home, "ansible", "all:!bare", "--list-hosts")
+    collected = run(home, "ansible-playbook", "playbooks/collect.yml", "--list-hosts")
+
+    assert without.stdout == with_one.stdout
+    assert without.stderr == with_one.stderr == ""  # no warning of a group that is not there
+    assert "n-AAAAAAAA" in collected.stdout
+    assert bare not in collected.stdout
 
 
 def test_graph_and_host_show_the_same_node(home: Path) -> None:
