@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.addresses import MAX_RANGE, addresses_between
+from api.domain.addresses import MAX_RANGE, addresses_between, mac_of_one_card, one_machine
 from api.errors import FirstboxError, Malformed, OverLimit
 
 EVERYWHERE = [ip_network("0.0.0.0/0"), ip_network("::/0")]
@@ -82,3 +82,39 @@ def test_a_range_counts_up_by_one(start: object, size: int) -> None:
     assert [int(ip_address(address)) for address in addresses] == [
         int(ip_address(str(start))) + offset for offset in range(size + 1)
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["0C:C4:7A:88:63:1B", "0c-c4-7a-88-63-1b", "0cc4.7a88.631b", "0CC47A88631B"]
+)
+def test_a_mac_has_one_spelling(text: str) -> None:
+    assert mac_of_one_card(text) == "0c:c4:7a:88:63:1b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0c:c4:7a:88:63",
+        "0c:c4:7a:88:63:1b:00",
+        "0c:c4:7a-88:63:1b",
+        "0c:c4:7a:88:63:1g",
+        "0c:c4:7a:88:63:1b\n",
+        "\u0660c:c4:7a:88:63:1b",  # an Arabic digit
+        "01:00:5e:00:00:01",  # a group of cards
+        "ff:ff:ff:ff:ff:ff",
+        "00:00:00:00:00:00",
+    ],
+)
+def test_what_is_no_cards_mac_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="MAC address"):
+        mac_of_one_card(text)
+
+
+@given(st.text())
+def test_any_text_is_one_machines_address_or_refused(text: str) -> None:
+    try:
+        found = one_machine(text)
+    except ValueError:
+        return
+    assert one_machine(found) == found == str(ip_address(found))
