@@ -101,20 +101,23 @@ class BMNodeAttributes(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     os_version: NameOrEmpty | None = Field(
-        None, description="The release it is to get, such as `12` or `14.04.5`; required."
+        None,
+        description="The release it is to get, such as `12` or `14.04.5`; required to register.",
     )
-    cpu_arch: CpuArch | None = Field(None, description="Required.")
-    hostname: HostnameOrEmpty | None = Field(None, description="Required.")
-    ipmi_network_address: Address | None = Field(None, description="Of its BMC; required.")
+    cpu_arch: CpuArch | None = Field(None, description="Required to register.")
+    hostname: HostnameOrEmpty | None = Field(None, description="Required to register.")
+    ipmi_network_address: Address | None = Field(
+        None, description="Of its BMC; required to register."
+    )
     ipmi_username: Credential | None = Field(
-        None, description="Required; at most 16 bytes where `bmc_type` is `ipmi`."
+        None, description="Required to register; at most 16 bytes where `bmc_type` is `ipmi`."
     )
     ipmi_password: Credential | None = Field(
         None,
-        description="Required; at most 20 bytes where `bmc_type` is `ipmi`. It is stored sealed.",
+        description="Required to register; at most 20 bytes where `bmc_type` is `ipmi`. It is stored sealed.",
     )
     pxe_network_mac_addr: MacOrEmpty | None = Field(
-        None, description="Of the card it boots from; required."
+        None, description="Of the card it boots from; required to register."
     )
     os_disk_name: DiskName | None = Field(
         None, description="Without it, the smallest disk that is large enough."
@@ -166,7 +169,9 @@ class BMNodeAttributes(BaseModel):
 class RegisterBMNodesRequest(BMNodeRequest, BMNodeAttributes):
     """Machines in `bm_nodes`, or one machine's fields beside `action`; all or nothing."""
 
-    bm_nodes: list[BMNodeAttributes] | None = Field(None, min_length=1)
+    bm_nodes: list[BMNodeAttributes] | None = Field(
+        None, min_length=1, description="Machines, each an object of the fields beside it here."
+    )
 
     @model_validator(mode="after")
     def _is_one_form(self) -> "RegisterBMNodesRequest":
