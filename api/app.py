@@ -147,10 +147,26 @@ def _one_action(action: Action) -> dict[str, Any]:
         "response_model": None,
         "responses": {200: {"model": action.response, "description": action.response.__doc__}},
         "operation_id": action.name,
-        "openapi_extra": {
-            "requestBody": _request_body(action.request.model_json_schema(mode="validation"))
-        },
+        "openapi_extra": {"requestBody": _request_body(_request_schema(action))},
     }
+
+
+def _request_schema(action: Action) -> dict[str, Any]:
+    """The request's schema in one piece: references into `$defs` lead nowhere in the document."""
+    schema = action.request.model_json_schema(mode="validation")
+    parts = schema.pop("$defs", {})
+
+    def in_one_piece(value: Any) -> Any:
+        if isinstance(value, list):
+            return [in_one_piece(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return in_one_piece(parts[value["$ref"].rpartition("/")[2]])
+        return {name: in_one_piece(item) for name, item in value.items()}
+
+    whole: dict[str, Any] = in_one_piece(schema)
+    return whole
 
 
 def _request_body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Each action of the table has its models, its words, its path and its least role."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,10 +24,10 @@ def openapi(refusing_api: Api) -> Reply:
 def test_action_is_named_alike_on_every_level(name: str) -> None:
     action = ACTIONS[name]
 
-    function = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    function = re.sub(r"(?<!^)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
     assert action.name == name
     assert action.response.__name__ == f"{name}Response"
-    assert action.handler.__name__ == function.lstrip("_")
+    assert action.handler.__name__ == function
     assert issubclass(action.request, ActionRequest)
     assert issubclass(action.response, ActionResponse)
 
