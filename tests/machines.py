@@ -28,7 +28,7 @@ def asked(number: int = 1, **fields: Any) -> dict[str, Any]:
 
 def plant_bm_node(engine: Engine, number: int = 1, **values: Any) -> str:
     """A bare machine with the status `new`; its id. `number` tells several apart."""
-    node_id, now = new_id("n"), time.time()
+    node_id, now = values.pop("node_id", None) or new_id("n"), time.time()
     node = {
         "node_id": node_id,
         "address_order": "",

@@ -26,6 +26,7 @@ class _Task:
     slowness: float  # seconds it took to answer
     began: float
     tries: int = 0
+    changed: bool = False  # a conversation before gave an order
 
 
 def ask_bmcs(
@@ -65,10 +66,10 @@ class _Fleet:
         self._silence = silence
         self._heard = heard
         self._tasks: asyncio.Queue[_Task] = asyncio.Queue()
+        self._left = asyncio.Semaphore(0)
         self.results: dict[str, BmcResult] = {}
 
     async def ask(self, targets: list[BmcTarget], size: int) -> None:
-        self._left = asyncio.Semaphore(0)
         presence = Presence(targets, self._silence)
         try:
             async with (
@@ -110,6 +111,7 @@ class _Fleet:
 
     def _take(self, task: _Task, answer: dict[str, Any]) -> None:
         """The end of it, or the next conversation."""
+        task = replace(task, changed=task.changed or answer.get("changed", False))
         if answer["ok"] and answer["then"]:
             then = Operation(**answer["then"])
             same = then.name == task.operation.name
@@ -118,7 +120,7 @@ class _Fleet:
         elif not answer["ok"] and self._may_pass(task, Reason(answer["reason"])):
             self._come_back(replace(task, tries=task.tries + 1))
         else:
-            self._end(_result(task.target, answer))
+            self._end(_result(task, answer))
 
     def _may_pass(self, task: _Task, reason: Reason) -> bool:
         until = give_up(task.operation)
@@ -142,12 +144,13 @@ class _Fleet:
         self._left.release()
 
 
-def _result(target: BmcTarget, answer: dict[str, Any]) -> BmcResult:
+def _result(task: _Task, answer: dict[str, Any]) -> BmcResult:
     return BmcResult(
-        node=target.node,
+        node=task.target.node,
         ok=answer["ok"],
         message=answer["message"],
         reason="" if answer["ok"] else str(answer["reason"]),
         power=PowerState(answer.get("power", "")),
         certificate=answer.get("certificate", ""),
+        changed=task.changed,
     )

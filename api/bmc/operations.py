@@ -92,12 +92,14 @@ class Conversation:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.power = PowerState.UNKNOWN  # as it was read last
+        self.has_ordered = False
 
     def power_state(self) -> PowerState:
         self.power = _repeat(self._client.power_state)
         return self.power
 
     def order(self, order: PowerOrder) -> None:
+        self.has_ordered = True
         try:
             _repeat(lambda: self._client.set_power(order))
         except BmcError as error:

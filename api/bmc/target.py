@@ -34,6 +34,7 @@ class BmcResult:
     reason: str = ""
     power: PowerState = PowerState.UNKNOWN  # as it was read last, if it was
     certificate: str = ""  # shown by Redfish
+    changed: bool = False  # an order was given to the machine
 
     def as_dict(self) -> dict[str, Any]:
         """As tasks that work on many nodes answer it."""

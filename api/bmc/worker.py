@@ -18,7 +18,7 @@ from typing import Any
 from api.bmc.client import open_client
 from api.bmc.operations import Conversation, Operation, perform
 from api.bmc.target import BmcError, BmcTarget
-from api.states import PowerState, Reason
+from api.states import Reason
 
 _PR_SET_PDEATHSIG = 1
 
@@ -87,24 +87,26 @@ def _do(target: BmcTarget, operation: Operation, slowness: float) -> dict[str, A
     conversation = Conversation(client)
     try:
         said = perform(conversation, target, operation)
+        answer: dict[str, Any] = {"ok": True, "message": said.message, "then": _data(said.then)}
     except BmcError as error:
-        return _failed(error.reason, str(error), conversation.power) | {
-            "certificate": client.certificate
-        }
+        answer = _failed(error.reason, str(error))
     finally:
         client.close()
-    then = said.then and {"name": said.then.name, "parameters": dict(said.then.parameters)}
-    return {
-        "ok": True,
-        "message": said.message,
-        "power": said.power,
+    return answer | {
+        "power": conversation.power,
+        "changed": conversation.has_ordered,
         "certificate": client.certificate,
-        "then": then,
     }
 
 
-def _failed(reason: Reason, message: str, power: PowerState = PowerState.UNKNOWN) -> dict[str, Any]:
-    return {"ok": False, "reason": reason, "message": message, "power": power, "certificate": ""}
+def _data(operation: Operation | None) -> dict[str, Any] | None:
+    if operation is None:
+        return None
+    return {"name": operation.name, "parameters": dict(operation.parameters)}
+
+
+def _failed(reason: Reason, message: str) -> dict[str, Any]:
+    return {"ok": False, "reason": reason, "message": message}
 
 
 def _write(lines: Any, answer: dict[str, Any]) -> None:

@@ -125,14 +125,10 @@ class Machine:
     def _off(self) -> int:
         if not self.is_on:
             return 0 if self.profile.off_when_off else 0xD5
-        if self.profile.clears_boot_when_off:
-            self._flags = self._flags.cleared()
         self._after(self.profile.on_seconds, False, "off")
         return 0
 
     def _start(self, name: str) -> int:
-        if name == "cycle" and self.profile.clears_boot_when_off:
-            self._flags = self._flags.cleared()
         self._after(self.profile.on_seconds, True, name)
         return 0
 

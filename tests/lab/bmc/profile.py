@@ -34,6 +34,5 @@ class Profile:
     keeps_boot_device: bool = True
     keeps_efi: bool = True
     keeps_once: bool = True  # False: every boot device is for always
-    clears_boot_when_off: bool = False  # a power-off takes the boot device along
     readback: Readback = "true"
     fru_chunk: int = 255  # bytes of FRU data in one answer; longer requests get CAh
