@@ -104,8 +104,10 @@ class Crew:
         if self._keeper is None:
             return
         try:
-            async with asyncio.timeout(_GOODBYE):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE):
+                    await self._keeper.wait()
+        finally:
+            if self._keeper.returncode is None:
+                self._keeper.kill()  # and the kernel kills its children
                 await self._keeper.wait()
-        except (TimeoutError, asyncio.CancelledError):
-            self._keeper.kill()  # and the kernel its children
-            raise

@@ -90,8 +90,8 @@ class _Fleet:
     async def _look_for(self, presence: Presence, target: BmcTarget) -> None:
         seconds = await presence.seconds(target)
         if seconds is None:
-            message = f"says nothing at {target.address} port {target.port}, in {self._silence:g} s"
-            self._end(BmcResult(target.node, False, message, Reason.BMC_SILENT))
+            message = f"does not answer at {target.address} port {target.port}"
+            self._end(BmcResult(target.node, False, message, Reason.BMC_SILENT.value))
         else:
             await self._tasks.put(_Task(target, self._operation, seconds, time.monotonic()))
 

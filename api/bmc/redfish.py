@@ -135,7 +135,7 @@ def _translated(ask: Callable[[], T]) -> T:
     except RedfishError as error:
         is_busy = any(word in str(error.msgid) for word in _BUSY_MESSAGES)
         reason = Reason.BMC_BUSY if is_busy else Reason.BMC_REFUSED
-        raise BmcError(reason, f"refused: {error}") from None
+        raise BmcError(reason, f"refused: {error or error.msgid or 'no reason given'}") from None
     except PyghmiException as error:
         if "Access Denied" in str(error):
             raise BmcError(Reason.BMC_LOGIN_REFUSED, "refused the login") from None

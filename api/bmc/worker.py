@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from api.bmc.client import open_client
@@ -47,7 +48,11 @@ def _fork(descriptor: int, descriptors: list[int]) -> int:
             for other in descriptors:
                 if other != descriptor:
                     os.close(other)
-            code = _serve(socket.socket(fileno=descriptor))
+            with suppress(ConnectionError):  # nobody wants to know any more
+                _serve(socket.socket(fileno=descriptor))
+            code = 0
+        except _Spoilt:
+            pass  # said already
         finally:
             os._exit(code)
     return pid
@@ -60,8 +65,12 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _serve(connection: socket.socket) -> int:
-    """Do jobs until the other end is closed; what is not 0 asks for a fresh process."""
+class _Spoilt(Exception):
+    """A library did what it should not: this process is not to be used again."""
+
+
+def _serve(connection: socket.socket) -> None:
+    """Do jobs until the other end is closed."""
     with connection, connection.makefile("rwb") as lines:
         _write(lines, {"pid": os.getpid()})
         for line in lines:
@@ -74,9 +83,8 @@ def _serve(connection: socket.socket) -> int:
                 # Not its text: nobody knows what stands in there.
                 message = f"answers what {type(error).__name__} came of here"
                 _write(lines, _failed(Reason.BMC_REFUSED, message))
-                return 1
+                raise _Spoilt from None
             _write(lines, answer)
-    return 0
 
 
 def _do(target: BmcTarget, operation: Operation, slowness: float) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class IpmiSim:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,  # nothing is imported or locked there
+                preexec_fn=end_with_parent,  # nothing is imported or locked there
             )
         try:
             self._wait_until_it_answers(place / "log")
@@ -168,6 +168,6 @@ def build_plugin() -> Path:
     return plugin
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Not outlive a test that is killed."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
