@@ -1,11 +1,15 @@
 """Registered machines for tests: as callers ask for them, and straight into the database."""
 
+import hashlib
 import time
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, insert
 
+from api.images.manifest import FILE_NAME, BootFile, Manifest
 from api.store.ids import new_id
+from api.store.images import RAMDISK, add_image
 from api.store.session import writing
 from api.store.tables import BmNode, Node, columns
 
@@ -59,3 +63,18 @@ def plant_bm_node(engine: Engine, number: int = 1, **values: Any) -> str:
         connection.execute(insert(columns(Node)).values(node))
         connection.execute(insert(columns(BmNode)).values(machine | values))
     return node_id
+
+
+def plant_images(engine: Engine, images: Path) -> None:
+    """An image for what `asked` asks for, and a ramdisk; both boot nothing. `images` is their place."""
+    for name, os_version, method in (("debian-12", "12", "image"), (RAMDISK, RAMDISK, RAMDISK)):
+        place = images / name
+        place.mkdir(parents=True)
+        files = []
+        for file in ("kernel", "initrd"):
+            (place / file).write_bytes(b"nothing")
+            files.append(BootFile(file, hashlib.sha256(b"nothing").hexdigest(), 7))
+        manifest = Manifest(name, os_version, "x86_64", method, "0" * 64, 1, files=tuple(files))
+        (place / FILE_NAME).write_text(manifest.as_json())
+        with writing(engine) as connection:
+            add_image(connection, manifest, name, "a test")

@@ -18,21 +18,26 @@ REPOSITORY = Path(__file__).parents[1]
 class Service:
     """A home, and the service that works in it; `with` stops what is left of it."""
 
-    def __init__(self, home: Path, **settings: Any) -> None:
+    def __init__(self, home: Path, *, host: str = "127.0.0.1", **settings: Any) -> None:
+        """`settings` by their names; `{port}` in a value stands for the service's port."""
         self.home = home
-        self.port = _free_port()
+        self.port = _free_port(host)
         self._environment = {
             **{name: value for name, value in os.environ.items() if "FIRSTBOX" not in name},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "FIRSTBOX_HOME": str(home),
+            "FIRSTBOX_HOST": host,
             "FIRSTBOX_PORT": str(self.port),
-            **{f"FIRSTBOX_{name.upper()}": str(value) for name, value in settings.items()},
+            **{
+                f"FIRSTBOX_{name.upper()}": str(value).replace("{port}", str(self.port))
+                for name, value in settings.items()
+            },
         }
         self.firstbox("init")
         created = self.firstbox("token", "create", "--user", "admin").stdout
         self.token = created.strip().splitlines()[-1]
         self._client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}",
+            base_url=f"http://{host}:{self.port}",
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=30,
         )
@@ -118,23 +123,28 @@ class Service:
         assert answer["ret_code"] == 0, answer
         return answer
 
-    def status(self, job_id: str) -> dict[str, Any]:
-        """GetStatus of a CollectNodes job."""
-        return self.done("GetStatus", job_action="CollectNodes", job_id=job_id)
+    def status(self, job_id: str, action: str = "CollectNodes") -> dict[str, Any]:
+        """GetStatus of a job."""
+        return self.done("GetStatus", job_action=action, job_id=job_id)
 
-    def log(self, job_id: str, **parameters: Any) -> list[str]:
-        """The lines of a CollectNodes job's log."""
-        answer = self.done("GetLog", job_action="CollectNodes", job_id=job_id, **parameters)
+    def log(self, job_id: str, action: str = "CollectNodes", **parameters: Any) -> list[str]:
+        """The lines of a job's log."""
+        answer = self.done("GetLog", job_action=action, job_id=job_id, **parameters)
         lines: dict[str, str] = answer["log"]
         return list(lines.values())
 
-    def wait_for(self, job_id: str, *statuses: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_for(
+        self, job_id: str, *statuses: str, seconds: float = 60, action: str = "CollectNodes"
+    ) -> dict[str, Any]:
         """GetStatus once the job has one of these statuses, or is over."""
         ends = {*statuses, "successful", "failed"}
         wait_until(
-            lambda: self.status(job_id)["status"] in ends, seconds, what=f"job is {ends}", pause=0.1
+            lambda: self.status(job_id, action)["status"] in ends,
+            seconds,
+            what=f"job is {ends}",
+            pause=0.1,
         )
-        return self.status(job_id)
+        return self.status(job_id, action)
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """Every node by its address."""
@@ -182,8 +192,8 @@ def processes_of(job_id: str) -> dict[int, str]:
     return found
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from api.store.session import open_database
 from tests.contract.conftest import Api
-from tests.machines import asked
+from tests.machines import asked, plant_images
 
 Fields = dict[str, Any]
 
@@ -15,6 +16,16 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
     def machine() -> str:
         node_ids: list[str] = api.call("RegisterBMNodes", **asked())["node_ids"]
         return node_ids[0]
+
+    def installable() -> str:
+        engine = open_database(api.settings.database)
+        plant_images(engine, api.settings.images)
+        engine.dispose()
+        return machine()
+
+    def installation() -> str:
+        job_id: str = api.call("ProvisionBMNodes", node_ids=[installable()])["job_id"]
+        return job_id
 
     return {
         "DescribeNodes": dict,
@@ -30,6 +41,9 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
         "PowerOffBMNodes": lambda: {"node_ids": [machine()], "soft": 1},
         "RebootBMNodes": lambda: {"node_ids": [machine()]},
         "GetBMNodesPower": lambda: {"node_ids": [machine()], "refresh": 1},
+        "ProvisionBMNodes": lambda: {"node_ids": [installable()]},
+        "GetProvisionBMNodesStatus": lambda: {"job_id": installation()},
+        "GetProvisionBMNodesLog": lambda: {"job_id": installation()},
         "GetStatus": lambda: {"job_action": "CollectNodes", "job_id": failed_job},
         "GetLog": lambda: {"job_action": "CollectNodes", "job_id": failed_job},
         "DescribeJobs": dict,

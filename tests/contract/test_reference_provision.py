@@ -1,40 +1,24 @@
 """Sections 2.5 to 2.7 of the reference: install machines, and see how far that is."""
 
-import time
-from typing import Any
-
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 
 from api.domain import jobs
 from api.states import Reason
 from api.store.jobs import add_lines, get_job
 from api.store.session import writing
-from api.store.tables import Image, columns
 from tests.contract.conftest import Api
 from tests.contract.test_reference import example
-from tests.machines import plant_bm_node
+from tests.machines import plant_bm_node, plant_images
 
 # What we answer beyond the reference.
 EXTENSIONS = {"job_action", "job_id", "reason", "advice", "steps", "nodes", "progress"}
 
 
 @pytest.fixture
-def machine(engine: Engine) -> str:
+def machine(engine: Engine, api: Api) -> str:
     """A machine that may be installed."""
-    image: dict[str, Any] = {
-        "cpu_arch": "x86_64",
-        "sha256": "0" * 64,
-        "size": 1,
-        "stored": 1,
-        "directory": "none",
-        "source": "",
-        "create_time": time.time(),
-    }
-    with writing(engine) as connection:
-        for name, os_version, method in (("d12", "12", "image"), ("r", "ramdisk", "ramdisk")):
-            row = image | {"name": name, "os_version": os_version, "method": method}
-            connection.execute(insert(columns(Image)).values(row))
+    plant_images(engine, api.settings.images)
     return plant_bm_node(engine)
 
 
