@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from api.actions import ACTIONS, Action
 from api.actions.dispatch import Means, answer, find_action, read_body, refusal
 from api.auth.callers import Callers
+from api.boot.routes import boot_routes
 from api.domain.progress import RecentStatuses
 from api.errors import Busy, Malformed, OverLimit
 from api.jobs.queue import JobQueue
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route(
         "/api/public-key", _public_key, methods=["GET"], summary="The key for PASSWORD"
     )
+    app.router.routes.extend(boot_routes())
     app.add_exception_handler(HTTPException, _not_served)
     app.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is up")
     app.add_api_route("/readyz", _readyz, methods=["GET"], summary="Database and queue answer")

@@ -130,6 +130,17 @@ def worker() -> None:
     work(settings)
 
 
+@app.command()
+def boot() -> None:
+    """Answer machines that are to boot over the network (DHCP, TFTP), until told to stop."""
+    from api.boot.keeper import keep
+
+    settings = read_settings()
+    with opened_database(settings):
+        log_to_stderr()
+    keep(settings)
+
+
 @user_app.command("add")
 def add_user(
     user_id: UserId,

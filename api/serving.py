@@ -1,8 +1,6 @@
 """`firstbox serve`: the API, and a worker process beside it that never outlives it."""
 
-import ctypes
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -12,10 +10,9 @@ import time
 import uvicorn
 
 from api.app import create_app
+from api.processes import end_with_parent
 from api.settings import Settings
 
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 _LAST_WORDS = 20.0  # seconds a worker has to put its jobs back
 
 logger = logging.getLogger("firstbox")
@@ -40,6 +37,9 @@ def serve(settings: Settings, *, with_worker: bool = True) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            # Who calls through the web server on this host is who that server says.
+            proxy_headers=True,
+            forwarded_allow_ips="127.0.0.1",
             timeout_graceful_shutdown=10,
         )
     finally:
@@ -62,7 +62,7 @@ class _WorkerKeeper(threading.Thread):
             # as long as the process does.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "api.cli", "worker"],
-                preexec_fn=_end_with_parent,  # one system call
+                preexec_fn=end_with_parent,  # one system call
             )
             code = self._process.wait()
             if self._stopping.is_set():
@@ -81,9 +81,3 @@ class _WorkerKeeper(threading.Thread):
             process.wait(_LAST_WORDS)
         except subprocess.TimeoutExpired:
             process.kill()
-
-
-def _end_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() == 1:  # it died before the line above
-        os._exit(0)

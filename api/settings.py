@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         description="Where booting machines reach this service, such as `http://10.0.0.1`; without "
         "it nothing boots over the network.",
     )
+    boot_options: str = Field(
+        "console=tty0 console=ttyS0,115200n8",
+        pattern=r"^[\x21-\x7e]*( [\x21-\x7e]+)*$",
+        description="What the kernels of ramdisk and installers are told besides, such as consoles.",
+    )
     bmc_deadline: float = Field(
         30, gt=0, le=600, description="Seconds one conversation with a BMC may take."
     )
@@ -118,7 +123,7 @@ class Settings(BaseSettings):
         0.1, ge=0, le=60, description="Least seconds between two commands to the same BMC."
     )
     bmc_processes: int = Field(
-        8, ge=1, le=64, description="BMCs one job talks to at the same time, a process for each."
+        32, ge=1, le=64, description="BMCs one job talks to at the same time, a process for each."
     )
     power_deadline: float = Field(
         60, gt=0, le=1800, description="Seconds a machine has to be on or off once its BMC agreed."

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -135,14 +136,44 @@ def close_boots(connection: Connection, node_ids: Sequence[str]) -> None:
 
 def say(connection: Connection, boot: Row[Any], text: str, *, is_failure: bool = False) -> None:
     """Append a line about this machine to the log of the job that boots it."""
-    job = lock_job(connection, boot.job_id)  # one writer of a job's log at a time
-    if job is None:
-        return
-    line = {
-        "time": time.time(),
-        "job_status": job.status,
+    record(connection, [Sighting(boot, text, is_failure=is_failure)])
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Something a booting machine was seen to do."""
+
+    boot: Row[Any]
+    text: str  # for the log; "" for nothing new to say
+    values: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # columns of the boot, as `see` takes them
+    is_failure: bool = False
+    time: float = field(default_factory=time.time)
+
+
+def record(connection: Connection, sightings: Sequence[Sighting]) -> None:
+    """Write down what was seen of any number of machines, each at its own time."""
+    for sighting in sightings:
+        if sighting.values:
+            see(connection, sighting.boot.boot_id, sighting.values)
+    by_job: dict[str, list[Sighting]] = {}
+    for sighting in sightings:
+        if sighting.text:
+            by_job.setdefault(sighting.boot.job_id, []).append(sighting)
+    for job_id in sorted(by_job):  # so that two who write wait for each other and not in a circle
+        job = lock_job(connection, job_id)
+        if job is not None:
+            lines = [_line(sighting, job.status) for sighting in by_job[job_id]]
+            add_lines(connection, job_id, lines)
+
+
+def _line(sighting: Sighting, job_status: str) -> dict[str, Any]:
+    boot = sighting.boot
+    return {
+        "time": sighting.time,
+        "job_status": job_status,
         "node_id": boot.node_id,
-        "is_failure": is_failure,
-        "text": f"{boot.node_id} {boot.mac}: {text}",
+        "is_failure": sighting.is_failure,
+        "text": f"{boot.node_id} {boot.mac}: {sighting.text}",
     }
-    add_lines(connection, boot.job_id, [line])

@@ -16,12 +16,14 @@ from typing import Any
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 
+from api.states import PLAYBOOKS
+
 DOCUMENTATION = """
 name: firstbox_job
 type: notification
 short_description: Records a run from a shell as a job
 description:
-  - A playbook of Firstbox started from a shell makes a job, with status, steps and log, unless it
+  - An action's playbook started from a shell makes a job, with status, steps and log, unless it
     runs in check mode. Nodes that another job holds stop the run before its first task.
 author: Firstbox
 """
@@ -44,10 +46,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._recorder: subprocess.Popen[str] | None = None
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        is_ours = Path(playbook._file_name).resolve().parent == _REPOSITORY / "playbooks"
+        path = Path(playbook._file_name).resolve()
+        # Others of ours, such as the boot server's, work on hosts that are no nodes.
+        is_ours = path.parent == _REPOSITORY / "playbooks" and path.name in PLAYBOOKS.values()
         is_ready = "FIRSTBOX_PROOF_FILE" in os.environ or context.CLIARGS.get("check")
         if is_ours and not is_ready:
-            self._playbook = Path(playbook._file_name).name
+            self._playbook = path.name
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         if not self._playbook or self._recorder:

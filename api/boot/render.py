@@ -1,0 +1,49 @@
+"""What a booting machine reads: its registration and its image in, text out. Pure.
+
+Templates are Jinja2, which Ansible brings along and whose users read it anyway: the choices of an
+installer's file (a bond, a VLAN, a named disk) stand in that file's own order. JSON is made by `json`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701  # no HTML: what a value may hold is checked where it comes in
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """All that a boot script depends on."""
+
+    node_id: str
+    mac: str
+    base: str  # URL of this boot, with its token
+    options: tuple[str, ...]  # of the kernel
+
+
+def boot_script(script: Script) -> str:
+    """The iPXE script of one machine."""
+    return _TEMPLATES.get_template("script.ipxe").render(
+        node_id=script.node_id,
+        mac=script.mac,
+        base=script.base,
+        options=" ".join(("initrd=initrd", *script.options, _bootif(script.mac))),
+    )
+
+
+def ramdisk_options(base: str, console: str) -> tuple[str, ...]:
+    """What the ramdisk's kernel is told."""
+    return (f"firstbox={base}", *console.split())
+
+
+def _bootif(mac: str) -> str:
+    """Which card to go on with, as PXELINUX writes it: 01 stands for Ethernet."""
+    return f"BOOTIF=01-{mac.replace(':', '-')}"

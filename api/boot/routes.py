@@ -1,0 +1,184 @@
+"""What machines ask for while they boot. Whoever has the token of an open boot is that machine.
+
+Nothing here needs a login, and every answer to a token that is unknown, expired or used up is the same.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from api.boot.hello import read_hello, read_progress
+from api.boot.recorder import Recorder
+from api.boot.render import Script, boot_script, ramdisk_options
+from api.domain.booting import Booting, boots_from, find_caller, greet
+from api.errors import Busy, Conflict, FirstboxError, Malformed, NotFound, OurFault, OverLimit
+from api.settings import Settings
+from api.store.boots import Sighting, record
+from api.store.sealing import Seal
+from api.store.session import reading, writing
+
+_MOST_BODY = 16_384  # bytes; a machine with 64 cards needs 4 KB
+_FILE = re.compile(r"(?:kernel|initrd|[0-9]{5}\.zst)", re.ASCII)
+_DIRECTORY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}", re.ASCII)
+_STATUS = {Malformed: 400, NotFound: 404, Conflict: 409, OverLimit: 413, Busy: 503}
+
+logger = logging.getLogger("firstbox.boot")
+
+
+class Means(Protocol):
+    """What of the process's means is needed here."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def threads(self) -> ThreadPoolExecutor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of a machine."""
+
+    means: Means
+    recorder: Recorder
+    token: str
+    address: str
+    body: bytes
+
+    @property
+    def base(self) -> str:
+        """The URL all addresses of this boot begin with."""
+        return f"{self.means.settings.boot_url}/boot/{self.token}"
+
+    def caller(self, connection: Connection) -> Booting:
+        """Who is calling. Raises NotFound."""
+        return find_caller(connection, Seal(self.means.settings.keys), self.token)
+
+    def note(self, sighting: Sighting) -> None:
+        """Have it written into the boot's row and the job's log, soon."""
+        self.recorder.put(sighting, self.means.engine, self.means.threads)
+
+
+def boot_routes() -> list[Route]:
+    """The routes of one app."""
+    recorder = Recorder()
+
+    def route(name: str, answer: Callable[[Call], Response], *methods: str) -> Route:
+        return Route(f"/boot/{{token}}/{name}", _endpoint(recorder, answer), methods=methods)
+
+    return [
+        route("script.ipxe", script, "GET"),
+        route("kernel", kernel, "GET"),
+        route("initrd", initrd, "GET"),
+        route("hello", hello, "POST"),
+        route("progress", progress, "POST"),
+        Route("/files/{directory}/{name}", image_file, methods=["GET"]),
+    ]
+
+
+def script(call: Call) -> Response:
+    """The machine's iPXE script."""
+    with reading(call.means.engine) as connection:
+        caller = call.caller(connection)
+    options = ramdisk_options(call.base, call.means.settings.boot_options)
+    text = boot_script(Script(caller.boot.node_id, caller.boot.mac, call.base, options))
+    call.note(_seen(caller, "script_time", "fetched its boot script"))
+    return PlainTextResponse(text)
+
+
+def kernel(call: Call) -> Response:
+    """On to the kernel, which lies among the large files."""
+    return _large_file(call, "kernel", "kernel_time")
+
+
+def initrd(call: Call) -> Response:
+    """On to the initrd."""
+    return _large_file(call, "initrd", None)
+
+
+def _large_file(call: Call, name: str, column: str | None) -> Response:
+    with reading(call.means.engine) as connection:
+        caller = call.caller(connection)
+        directory = boots_from(connection, caller).directory
+    call.note(_seen(caller, column, f"fetched the {name}"))
+    return RedirectResponse(f"{call.means.settings.boot_url}/files/{directory}/{name}", 302)
+
+
+def hello(call: Call) -> Response:
+    """The ramdisk runs, and says what machine it is on."""
+    said = read_hello(call.body)
+    with writing(call.means.engine) as connection:
+        caller = call.caller(connection)
+        try:
+            sighting = greet(caller, said, call.address)
+        except Conflict as refused:
+            call.note(Sighting(caller.boot, refused.message, is_failure=True))
+            raise
+        record(connection, [sighting])
+    return PlainTextResponse("Welcome.\n")
+
+
+def progress(call: Call) -> Response:
+    """How much of the image is written; a log line for each tenth."""
+    percent = read_progress(call.body)
+    with reading(call.means.engine) as connection:
+        caller = call.caller(connection)
+    call.note(Sighting(caller.boot, f"{percent // 10 * 10} % of the image is written"))
+    return PlainTextResponse("Thanks.\n")
+
+
+def image_file(request: Request) -> Response:
+    """A part of an image, or a kernel; in production nginx answers these without us."""
+    directory, name = request.path_params["directory"], request.path_params["name"]
+    path = request.app.state.means.settings.images / directory / name
+    if not (_DIRECTORY.fullmatch(directory) and _FILE.fullmatch(name) and path.is_file()):
+        return PlainTextResponse("There is no such file.\n", 404)
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+def _seen(caller: Booting, column: str | None, text: str) -> Sighting:
+    sighting = Sighting(caller.boot, text)
+    if column is None:
+        return sighting
+    return Sighting(caller.boot, text, {column: sighting.time}, time=sighting.time)
+
+
+def _endpoint(
+    recorder: Recorder, answer: Callable[[Call], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        means: Means = request.app.state.means
+        try:
+            call = Call(
+                means,
+                recorder,
+                request.path_params["token"],
+                request.client.host if request.client else "",
+                await _body(request),
+            )
+            return await asyncio.get_running_loop().run_in_executor(means.threads, answer, call)
+        except FirstboxError as error:
+            if isinstance(error, OurFault):
+                logger.error("a machine that boots got no answer: %s", error)
+            return PlainTextResponse(f"{error.message}\n", _STATUS.get(type(error), 500))
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BODY:
+            raise OverLimit(f"The request body is larger than {_MOST_BODY} bytes.")
+    return body

@@ -1,0 +1,250 @@
+"""The boot server in a network of a test's own: API, dnsmasq and, if wanted, nginx, as the role sets them up.
+
+with Segment("10.77.0.1/24") as segment, BootServer(directory, segment) as server:
+    boot = server.open_boot("52:54:00:00:00:01")
+    ...
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine, Row, insert, select
+
+from api.settings import Settings
+from api.states import DEFAULT_ZONE, BmNodeStatus, JobAction
+from api.store.bm_nodes import BM_NODE
+from api.store.boots import BOOT, open_boot, token_of
+from api.store.images import IMAGE
+from api.store.jobs import create_job, get_log
+from api.store.sealing import Seal
+from api.store.session import open_database, reading, writing
+from tests.lab.segment import Segment, die_with_parent
+from tests.nodes import plant_nodes
+from tests.service import REPOSITORY, Service, wait_until
+
+ADDRESS = "10.77.0.1"
+PORT = 80
+RAMDISK = "ramdisk-test"
+
+
+class BootServer:
+    """One boot server on one segment; what it starts ends with it."""
+
+    def __init__(self, directory: Path, segment: Segment, *, mode: str = "dhcp") -> None:
+        self.segment = segment
+        self.mode = mode
+        self.url = f"http://{ADDRESS}:{PORT}"
+        self.service = Service(directory / "home")
+        self.settings = Settings(home=directory / "home", boot_url=self.url)
+        self.engine: Engine = open_database(self.settings.database)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.configure()
+            with self.segment.inside():
+                self.service.start(host="127.0.0.1", boot_url=self.url)
+            self.start_nginx()
+            self.start_keeper()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything."""
+        for name in list(self._processes):
+            self.stop(name)
+        self.service.stop()
+        self.engine.dispose()
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the role is told."""
+        home = self.settings.home
+        return {
+            "boot_server_home": str(home),
+            "boot_server_user": "root",
+            "boot_server_program": str(Path(sys.executable).parent / "firstbox"),
+            "boot_server_interface": self.segment.bridge,
+            "boot_server_address": ADDRESS,
+            "boot_server_mode": self.mode,
+            "boot_server_range_start": "10.77.0.100",
+            "boot_server_range_end": "10.77.0.200",
+            "boot_server_port": PORT,
+            "boot_server_api": f"127.0.0.1:{self.service.port}",
+            "boot_server_nginx_site": str(home / "site.conf"),
+            "boot_server_manage_services": False,
+            "boot_server_probe": False,
+            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,
+        }
+
+    def configure(self) -> None:
+        """Run the role, for files alone."""
+        playbook = ["ansible-playbook", "playbooks/boot_server.yml", "-i", "localhost,"]
+        done = subprocess.run(
+            # On the segment: nginx wants to see its address when it looks at its configuration.
+            self.segment.command(*playbook, "-c", "local", "-e", json.dumps(self.variables)),
+            cwd=REPOSITORY,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start_nginx(self) -> None:
+        """The web server, as the role configured it."""
+        self.start("nginx", "nginx", "-c", str(self.settings.boot / "nginx.conf"))
+        self._wait_for_port()
+
+    def start_keeper(self) -> None:
+        """`firstbox boot`; wait until dnsmasq answers."""
+        self.start("keeper", sys.executable, "-m", "api.cli", "boot")
+        wait_until(lambda: "TFTP root" in self.said("keeper"), 30, what="dnsmasq runs", pause=0.1)
+
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program on the segment with the service's settings; its words go into a file."""
+        with (self.settings.home / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                self.segment.command(*command),
+                env={
+                    **os.environ,
+                    "FIRSTBOX_HOME": str(self.settings.home),
+                    "FIRSTBOX_BOOT_URL": self.url,
+                },
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,
+            )
+        return self._processes[name]
+
+    def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End one of them and wait until it is gone."""
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        process.wait(20)
+
+    def said(self, name: str) -> str:
+        """What one of them wrote."""
+        return (self.settings.home / f"{name}.log").read_text()
+
+    def _wait_for_port(self) -> None:
+        def answers() -> bool:
+            return self.segment.run("curl", "-s", "-o", os.devnull, self.url).returncode == 0
+
+        wait_until(answers, 15, what="nginx answers", pause=0.1)
+
+    def add_machine(self, mac: str, **values: Any) -> str:
+        """A registered machine whose boot MAC this is; its node id."""
+        node_id = f"n-{mac.replace(':', '')[-8:]}"
+        plant_nodes(self.settings.database, {"node_id": node_id, "address": None})
+        with writing(self.engine) as connection:
+            connection.execute(insert(BM_NODE).values(**registration(node_id, mac, **values)))
+        return node_id
+
+    def add_ramdisk(self, fill: Callable[[Path], None]) -> None:
+        """A ramdisk whose kernel and initrd `fill` puts into its directory."""
+        directory = self.settings.images / RAMDISK
+        directory.mkdir(parents=True)
+        fill(directory)
+        with writing(self.engine) as connection:
+            connection.execute(
+                insert(IMAGE).values(
+                    name=RAMDISK,
+                    os_version="ramdisk",
+                    cpu_arch="x86_64",
+                    method="ramdisk",
+                    sha256="",
+                    size=0,
+                    stored=0,
+                    directory=RAMDISK,
+                    source="",
+                    create_time=time.time(),
+                )
+            )
+
+    def open_boot(self, node_id: str, mac: str, **values: Any) -> Row[Any]:
+        """A job that boots this machine, and its open boot once DHCP answers it."""
+        boot_id = new_boot(self.engine, node_id, mac, **values)
+        wait_until(lambda: self.boot(boot_id).armed_time, 15, what="the boot is armed")
+        return self.boot(boot_id)
+
+    def boot(self, boot_id: str) -> Row[Any]:
+        """The boot's row now."""
+        with reading(self.engine) as connection:
+            return connection.execute(select(BOOT).where(BOOT.c.boot_id == boot_id)).one()
+
+    def token(self, boot: Row[Any]) -> str:
+        """The secret in this boot's addresses."""
+        return token_of(Seal(self.settings.keys), boot.boot_id)
+
+    def log(self, job_id: str) -> list[str]:
+        """The job's log."""
+        with reading(self.engine) as connection:
+            return [line.text for line in get_log(connection, job_id)]
+
+
+def registration(node_id: str, mac: str, **values: Any) -> dict[str, Any]:
+    """A machine's row, as complete as it must be to boot."""
+    now = time.time()
+    return {
+        "node_id": node_id,
+        "status": BmNodeStatus.PROVISIONING,
+        "cpu_arch": "x86_64",
+        "os_version": "debian12",
+        "pxe_network_mac_addr": mac,
+        "mgmt_network_address": f"10.77.0.{int(mac[-2:], 16)}",
+        "mgmt_network_netmask": "255.255.255.0",
+        "hostname": f"{node_id.lower()}.example.org",
+        "mgmt_bond_members": [],
+        "public_bond_members": [],
+        "create_time": now,
+        "update_time": now,
+        **values,
+    }
+
+
+def new_boot(engine: Engine, node_id: str, mac: str, **values: Any) -> str:
+    """A job of this machine and its open boot; the boot's id."""
+    with writing(engine) as connection:
+        statuses = {node_id: BmNodeStatus.NEW}
+        job_id = create_job(
+            connection,
+            JobAction.PROVISION_BM_NODES,
+            statuses,
+            user_id="admin",
+            zone_id=DEFAULT_ZONE,
+        )
+        return open_boot(
+            connection,
+            **{
+                "node_id": node_id,
+                "job_id": job_id,
+                "provision_id": "p-00000001",
+                "mac": mac,
+                "method": "image",
+                "image": "debian12",
+                "seconds": 600,
+                **values,
+            },
+        )
