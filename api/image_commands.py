@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from api.images.manifest import Manifest
+    from api.images.progress import Advance
     from api.settings import Settings
 
 app = typer.Typer(help="What machines boot and install.", no_args_is_help=True)
@@ -38,6 +39,8 @@ def build(
     with opened_database(settings) as engine:
         if what in ("ramdisk", "all"):
             _build_ramdisk(engine, settings, kernel, firmware=firmware, fresh=fresh)
+        if what in ("debian", "all"):
+            _build_debian(engine, settings, kernel, fresh=fresh)
 
 
 def _build_ramdisk(
@@ -62,6 +65,22 @@ def _build_ramdisk(
     _add(engine, settings, f"Debian packages, {kernel} kernel", fill)
 
 
+def _build_debian(engine: "Engine", settings: "Settings", kernel: str, *, fresh: bool) -> None:
+    from dataclasses import replace
+
+    from api.images.debian import Recipe, build_debian
+    from api.images.manifest import Manifest
+
+    def fill(place: Path) -> Manifest:
+        with _progress("Cutting the image") as advance:
+            made = build_debian(Recipe(kernel), place, tell, advance, fresh=fresh)
+        return replace(
+            made, name=_name("", f"debian-{made.os_version}", made.cpu_arch, made.sha256)
+        )
+
+    _add(engine, settings, f"Debian packages, {kernel} kernel", fill)
+
+
 def _ssh_keys(settings: "Settings") -> list[str]:
     """Public keys that the service may come with, one for each key of its zones."""
     private = {settings.ssh_access(zone).private_key for zone in ["", *settings.zones]}
@@ -75,6 +94,132 @@ def _ssh_keys(settings: "Settings") -> list[str]:
                 f"The SSH key {public} cannot be read ({error.strerror}): run `firstbox init`."
             ) from error
     return keys
+
+
+@app.command("add")
+def add(
+    source: Annotated[str, typer.Argument(help="Path, or http, https or file URL: raw or qcow2.")],
+    os_version: Annotated[str, typer.Option(help="Release, as machines are registered for it.")],
+    cpu_arch: Annotated[str, typer.Option(help="Architecture, such as x86_64.")] = "x86_64",
+    sha256: Annotated[str, typer.Option(help="What the file is expected to be.")] = "",
+    sha512: Annotated[str, typer.Option(help="The same; one of the two is needed.")] = "",
+    signature: Annotated[Path | None, typer.Option(help="Detached OpenPGP signature.")] = None,
+    keyring: Annotated[Path | None, typer.Option(help="Keys that may have signed it.")] = None,
+    name: Annotated[str, typer.Option(help="Made from release and content if left out.")] = "",
+) -> None:
+    """Add a cloud image (with cloud-init) for a release and architecture, once it is verified."""
+    from api.images.chunks import cut
+    from api.images.disk_file import inspect, make_raw
+    from api.images.fetch import Checksum, fetch, verify_signature
+    from api.images.manifest import Manifest
+    from api.states import BootMethod
+
+    if bool(sha256) == bool(sha512):
+        raise FirstboxError("Give the image's checksum: one of --sha256 and --sha512.")
+    if (signature is None) != (keyring is None):
+        raise FirstboxError("A signature is checked with a keyring: give both or none.")
+    checksum = Checksum("sha256" if sha256 else "sha512", (sha256 or sha512).lower())
+
+    def fill(place: Path) -> Manifest:
+        with _progress("Reading") as advance:
+            file = fetch(source, place / "source", checksum, advance)
+        if signature is not None and keyring is not None:
+            verify_signature(file, signature, keyring)
+        tell("Converting")
+        raw = make_raw(file, inspect(file), place / "raw")
+        (place / "source").unlink(missing_ok=True) if raw != file else None
+        with _progress("Cutting") as advance:
+            made = cut(raw, place, advance)
+        for left in ("source", "raw"):
+            (place / left).unlink(missing_ok=True)
+        return Manifest(
+            _name(name, os_version, cpu_arch, made.sha256),
+            os_version,
+            cpu_arch,
+            BootMethod.IMAGE,
+            made.sha256,
+            made.size,
+            chunks=made.chunks,
+        )
+
+    settings = read_settings()
+    with opened_database(settings) as engine:
+        _check_new(engine, name or "new", os_version, cpu_arch)
+        _add(engine, settings, source, fill)
+
+
+@app.command("add-installer")
+def add_installer(
+    method: Annotated[str, typer.Argument(help="preseed, kickstart or autoinstall.")],
+    os_version: Annotated[str, typer.Option(help="Release, as machines are registered for it.")],
+    cpu_arch: Annotated[str, typer.Option(help="Architecture, such as x86_64.")] = "x86_64",
+    kernel: Annotated[Path | None, typer.Option(help="The installer's kernel.")] = None,
+    initrd: Annotated[Path | None, typer.Option(help="The installer's initrd.")] = None,
+    value: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for its template, such as mirror=URL.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Made from release and content if left out.")] = "",
+) -> None:
+    """Add a distribution's own installer, for systems without a cloud image.
+
+    Without kernel and initrd, Debian's come from the package debian-installer-12-netboot-amd64.
+    """
+    import shutil
+
+    from api.images.boot_files import INITRD, KERNEL, describe, find_debian_installer
+    from api.images.manifest import Manifest
+    from api.states import BootMethod
+
+    if method not in set(BootMethod) - {BootMethod.IMAGE}:
+        raise FirstboxError(
+            f"There is no method {method}; choose preseed, kickstart or autoinstall."
+        )
+    if (kernel is None) != (initrd is None):
+        raise FirstboxError("Give kernel and initrd, or neither.")
+    if kernel is None or initrd is None:
+        if method != BootMethod.PRESEED:
+            raise FirstboxError(f"An installer of the method {method} needs --kernel and --initrd.")
+        kernel, initrd = find_debian_installer()
+    values = _values(value or [])
+    files = {KERNEL: kernel, INITRD: initrd}
+
+    def fill(place: Path) -> Manifest:
+        for target, file in files.items():
+            shutil.copyfile(file, place / target)
+        sha256, described = describe(place)
+        whole = _name(name, os_version, cpu_arch, sha256)
+        return Manifest(
+            whole, os_version, cpu_arch, method, sha256, 0, files=described, values=values
+        )
+
+    settings = read_settings()
+    with opened_database(settings) as engine:
+        _check_new(engine, name or "new", os_version, cpu_arch)
+        _add(engine, settings, str(kernel), fill)
+
+
+def _values(words: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` words; what could end a line or a word of an installer's file is refused."""
+    import re
+
+    values = {}
+    for word in words:
+        found = re.fullmatch(r"([a-z][a-z0-9_]{0,31})=([!-~]{1,256})", word)
+        if found is None:
+            raise FirstboxError(
+                f"{word!r} is not NAME=VALUE in printable characters without spaces."
+            )
+        values[found[1]] = found[2]
+    return values
+
+
+def _check_new(engine: "Engine", name: str, os_version: str, cpu_arch: str) -> None:
+    """Refuse before the work is done."""
+    from api.domain import images
+    from api.store.session import reading
+
+    with reading(engine) as connection:
+        images.check_new(connection, name, os_version, cpu_arch)
 
 
 @app.command("list")
@@ -125,6 +270,23 @@ def _add(
 def _name(given: str, os_version: str, cpu_arch: str, sha256: str) -> str:
     """The given name, or one that says what it is and changes with what is in it."""
     return given or f"{os_version.replace(' ', '-')}-{cpu_arch}-{sha256[:8]}"
+
+
+@contextmanager
+def _progress(what: str) -> "Iterator[Advance]":
+    """A bar on a terminal, and nothing elsewhere; it appears with the first bytes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=None, visible=False)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total or None, visible=True)
+
+        yield advance
 
 
 @contextmanager

@@ -4,9 +4,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_KEPT = 30 * 86400.0  # seconds after its last use
 
 
 def cached(kind: str, made_from: str, build: Callable[[Path], None], *, fresh: bool) -> Path:
@@ -17,9 +20,9 @@ def cached(kind: str, made_from: str, build: Callable[[Path], None], *, fresh: b
     directory = cache_directory() / f"{kind}-{made_from}"
     with _locked(cache_directory() / f"{kind}.lock"):
         if directory.is_dir() and not fresh:
+            directory.touch()
             return directory
-        for leftover in directory.parent.glob(f"{kind}-*.part"):
-            shutil.rmtree(leftover)
+        _clean(directory.parent, kind)
         part = directory.with_name(f"{directory.name}.part")
         part.mkdir()
         try:
@@ -31,6 +34,13 @@ def cached(kind: str, made_from: str, build: Callable[[Path], None], *, fresh: b
             shutil.rmtree(part, ignore_errors=True)
             raise
     return directory
+
+
+def _clean(place: Path, kind: str) -> None:
+    """What was left unfinished, and what nobody asked for in a month."""
+    for directory in place.glob(f"{kind}-*"):
+        if directory.suffix == ".part" or time.time() - directory.stat().st_mtime > _KEPT:
+            shutil.rmtree(directory)
 
 
 def cache_directory() -> Path:
