@@ -19,7 +19,7 @@ class Service:
     """A home, and the service that works in it; `with` stops what is left of it."""
 
     def __init__(self, home: Path, *, host: str = "127.0.0.1", **settings: Any) -> None:
-        """`settings` by their names; `{port}` in a value stands for the service's port."""
+        """`settings` by their names."""
         self.home = home
         self.port = _free_port(host)
         self._environment = {
@@ -28,11 +28,8 @@ class Service:
             "FIRSTBOX_HOME": str(home),
             "FIRSTBOX_HOST": host,
             "FIRSTBOX_PORT": str(self.port),
-            **{
-                f"FIRSTBOX_{name.upper()}": str(value).replace("{port}", str(self.port))
-                for name, value in settings.items()
-            },
         }
+        self.set(**settings)
         self.firstbox("init")
         created = self.firstbox("token", "create", "--user", "admin").stdout
         self.token = created.strip().splitlines()[-1]
@@ -50,6 +47,12 @@ class Service:
     def __exit__(self, *_exception: object) -> None:
         self.stop()
         self._client.close()
+
+    def set(self, **settings: Any) -> None:
+        """Settings for everything that is started from now on."""
+        self._environment |= {
+            f"FIRSTBOX_{name.upper()}": str(value) for name, value in settings.items()
+        }
 
     def firstbox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a `firstbox` command to its end."""

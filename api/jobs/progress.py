@@ -68,7 +68,8 @@ class Progress:
             "start_time": now,
             "deadline": self.deadline,
         }
-        self._say(now, "", f"step{index} {name} begins for {len(self._left)} nodes")
+        if self._left:
+            self._say(now, "", f"step{index} {name} begins for {len(self._left)} nodes")
         for node_id in self._left:
             self._changes.nodes[node_id] = {"status": WorkStatus.RUNNING, "step_index": index}
 

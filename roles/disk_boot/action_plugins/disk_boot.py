@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from api.bmc.fleet import ask_bmcs
 from api.bmc.operations import boot_from_disk
+from api.bmc.target import BmcResult
 from api.settings import Settings, load_settings
 from api.ssh.session import Sessions
 from api.ssh.target import Refused, Result, Target, ask_all
@@ -64,14 +65,16 @@ def _boot(engine: Engine, settings: Settings, nodes: list[str], deadline: float)
         found = read_installations(connection, nodes)
         set_local(connection, nodes, deadline + _SPARE)
         targets = bmc_targets(connection, settings, nodes)
-    operation = boot_from_disk(settings.power_deadline)
-    answers = ask_bmcs(list(targets.values()), operation, **settings.bmc_limits)
-    with writing(engine) as connection:
-        record_answers(connection, answers)
-        for answer in answers:
-            boot = found[answer.node].boot
+
+    def heard(answer: BmcResult) -> None:  # at once, so that the log is in order of time
+        boot = found[answer.node].boot
+        with writing(engine) as connection:
+            record_answers(connection, [answer])
             if answer.ok and boot is not None:
                 say(connection, boot, f"BMC: {answer.message}")
+
+    operation = boot_from_disk(settings.power_deadline)
+    answers = ask_bmcs(targets.values(), operation, **settings.bmc_limits, heard=heard)
     failed = [Result(a.node, False, a.message, a.reason) for a in answers if not a.ok]
     booting = {answer.node: found[answer.node] for answer in answers if answer.ok}
     return failed + _wait(engine, settings, booting, deadline)

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, Row
 
 from api.bmc.fleet import ask_bmcs
 from api.bmc.operations import boot_from_network
+from api.bmc.target import BmcResult
 from api.os_config.verdict import verdict
 from api.settings import Settings, load_settings
 from api.ssh.session import Sessions
@@ -132,19 +133,19 @@ class _RamdiskBoot:
     def _power(self, boots: dict[str, str]) -> None:
         with reading(self._engine) as connection:
             targets = bmc_targets(connection, self._settings, list(boots))
-        answers = ask_bmcs(
-            list(targets.values()),
-            boot_from_network(self._settings.power_deadline),
-            **self._settings.bmc_limits,
-        )
         rows = {row.node_id: row for row in self._rows(boots)}
-        with writing(self._engine) as connection:
-            record_answers(connection, answers)
-            for answer in answers:
+
+        def heard(answer: BmcResult) -> None:  # at once, so that the log is in order of time
+            with writing(self._engine) as connection:
+                record_answers(connection, [answer])
                 if answer.ok:
                     say(connection, rows[answer.node], f"BMC: {answer.message}")
-                else:
-                    self._fail(answer.node, answer.reason, answer.message)
+            if not answer.ok:
+                self._fail(answer.node, answer.reason, answer.message)
+
+        operation = boot_from_network(self._settings.power_deadline)
+        limits = self._settings.bmc_limits
+        ask_bmcs(targets.values(), operation, **limits, heard=heard)
 
     def _wait_for_hello(self, boots: dict[str, str], found: dict[str, Installation]) -> None:
         deadline = time.monotonic() + self._deadline
