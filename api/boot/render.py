@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -31,7 +31,7 @@ class Script:
 
 def boot_script(script: Script) -> str:
     """The iPXE script of one machine."""
-    return _TEMPLATES.get_template("script.ipxe").render(
+    return TEMPLATES.get_template("script.ipxe").render(
         node_id=script.node_id,
         mac=script.mac,
         base=script.base,
@@ -39,9 +39,14 @@ def boot_script(script: Script) -> str:
     )
 
 
-def ramdisk_options(base: str, console: str) -> tuple[str, ...]:
+def disk_script(node_id: str) -> str:
+    """The iPXE script of a machine that has nothing more to boot over the network."""
+    return TEMPLATES.get_template("disk.ipxe").render(node_id=node_id)
+
+
+def ramdisk_options(base: str) -> tuple[str, ...]:
     """What the ramdisk's kernel is told."""
-    return (f"firstbox={base}", *console.split())
+    return (f"firstbox={base}",)
 
 
 def _bootif(mac: str) -> str:

@@ -8,20 +8,33 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from api.boot.hello import read_hello, read_progress
+from api.boot.installers import (
+    Installation,
+    autoinstall,
+    finish,
+    kernel_options,
+    kickstart,
+    preseed,
+)
 from api.boot.recorder import Recorder
-from api.boot.render import Script, boot_script, ramdisk_options
-from api.domain.booting import Booting, boots_from, find_caller, greet
+from api.boot.render import Script, boot_script, disk_script, ramdisk_options
+from api.domain.booting import NOBODY, Booting, boots_from, find_caller, greet
 from api.errors import Busy, Conflict, FirstboxError, Malformed, NotFound, OurFault, OverLimit
+from api.images.manifest import ManifestError, read_manifest
+from api.os_config.cloud_init import meta_data
+from api.os_config.wanted import wanted_of
 from api.settings import Settings
+from api.states import BootMethod
 from api.store.boots import Sighting, record
 from api.store.sealing import Seal
 from api.store.session import reading, writing
@@ -82,6 +95,8 @@ def boot_routes() -> list[Route]:
         route("initrd", initrd, "GET"),
         route("hello", hello, "POST"),
         route("progress", progress, "POST"),
+        *(route(name, installer_file(name), "GET") for name in _INSTALLER_FILES),
+        route("done", done, "GET", "POST"),
         Route("/files/{directory}/{name}", image_file, methods=["GET"]),
     ]
 
@@ -90,10 +105,22 @@ def script(call: Call) -> Response:
     """The machine's iPXE script."""
     with reading(call.means.engine) as connection:
         caller = call.caller(connection)
-    options = ramdisk_options(call.base, call.means.settings.boot_options)
-    text = boot_script(Script(caller.boot.node_id, caller.boot.mac, call.base, options))
+        image = None if _is_image(caller) else boots_from(connection, caller)
+    boot = caller.boot
+    if boot.done_time is not None:
+        call.note(
+            _seen(caller, None, "is installed and boots from the network again: on to its disk")
+        )
+        return PlainTextResponse(disk_script(boot.node_id))
+    more = call.means.settings.boot_options.split()
+    if image is None:
+        options = ramdisk_options(call.base)
+    else:
+        options = kernel_options(boot.method, _installation(call, caller, image))
     call.note(_seen(caller, "script_time", "fetched its boot script"))
-    return PlainTextResponse(text)
+    return PlainTextResponse(
+        boot_script(Script(boot.node_id, boot.mac, call.base, (*options, *more)))
+    )
 
 
 def kernel(call: Call) -> Response:
@@ -126,6 +153,78 @@ def hello(call: Call) -> Response:
             raise
         record(connection, [sighting])
     return PlainTextResponse("Welcome.\n")
+
+
+def installer_file(name: str) -> Callable[[Call], Response]:
+    """A file of an installer; who fetches it first says hello with it."""
+    method, render, column = _INSTALLER_FILES[name]
+
+    def answer(call: Call) -> Response:
+        with reading(call.means.engine) as connection:
+            caller = call.caller(connection)
+            if caller.boot.method != method:
+                raise NotFound(NOBODY)
+            image = boots_from(connection, caller)
+        text = render(_installation(call, caller, image))
+        sighting = _seen(caller, column, f"its installer fetched {name}")
+        if column is None:
+            call.note(sighting)
+        else:
+            values = {**sighting.values, "address": call.address}
+            with writing(call.means.engine) as connection:
+                record(connection, [replace(sighting, values=values)])
+        return PlainTextResponse(text)
+
+    return answer
+
+
+_INSTALLER_FILES: dict[str, tuple[BootMethod, Callable[[Installation], str], str | None]] = {
+    "preseed.cfg": (BootMethod.PRESEED, preseed, "hello_time"),
+    "finish.sh": (BootMethod.PRESEED, finish, None),
+    "kickstart.cfg": (BootMethod.KICKSTART, kickstart, "hello_time"),
+    "user-data": (BootMethod.AUTOINSTALL, autoinstall, "hello_time"),
+    "meta-data": (
+        BootMethod.AUTOINSTALL,
+        lambda one: meta_data(one.provision_id, one.wanted.hostname),
+        None,
+    ),
+}
+
+
+def done(call: Call) -> Response:
+    """The installer is through."""
+    with writing(call.means.engine) as connection:
+        caller = call.caller(connection)
+        if _is_image(caller):
+            raise NotFound(NOBODY)
+        record(connection, [_seen(caller, "done_time", "its installer reports its end")])
+    return PlainTextResponse("Well done.\n")
+
+
+def _is_image(caller: Booting) -> bool:
+    return bool(caller.boot.method == BootMethod.IMAGE)
+
+
+def _installation(call: Call, caller: Booting, image: Row[Any]) -> Installation:
+    settings, machine = call.means.settings, caller.machine
+    access = settings.ssh_access(machine.zone_id)
+    key = Path(f"{access.private_key}.pub")
+    try:
+        ssh_key = key.read_text(encoding="ascii").strip()
+        values = read_manifest(settings.images / image.directory).values
+    except (OSError, ManifestError) as error:
+        raise OurFault(f"An installation cannot be described: {error}") from error
+    return Installation(
+        node_id=machine.node_id,
+        provision_id=caller.boot.provision_id,
+        base=call.base,
+        wanted=wanted_of(machine),
+        disk=machine.os_disk_name.removeprefix("/dev/"),
+        user=access.user or "root",
+        ssh_key=ssh_key,
+        nameservers=[str(server) for server in settings.nameservers],
+        values=values,
+    )
 
 
 def progress(call: Call) -> Response:

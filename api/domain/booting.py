@@ -15,6 +15,8 @@ from api.store.boots import Sighting, find_by_token
 from api.store.images import RAMDISK, find_image, get_image
 from api.store.sealing import Seal
 
+# To any token that belongs to no open boot, whatever the cause.
+NOBODY = "No machine is expected to boot with this address."
 # The same sentence about the same machine at most once in so many seconds.
 _PAUSE = 60.0
 _MOST = 20_000
@@ -33,7 +35,7 @@ def find_caller(connection: Connection, seal: Seal, token: str) -> Booting:
     boot = find_by_token(connection, seal, token)
     machine = boot and get_bm_nodes(connection, [boot.node_id]).get(boot.node_id)
     if boot is None or machine is None:
-        raise NotFound("No machine is expected to boot with this address.")
+        raise NotFound(NOBODY)
     return Booting(boot, machine)
 
 
