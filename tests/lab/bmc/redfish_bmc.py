@@ -5,6 +5,7 @@ import json
 import ssl
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -164,9 +165,13 @@ class _Handler(BaseHTTPRequestHandler):
         self, status: int, body: dict[str, Any] | None, headers: dict[str, str] | None = None
     ) -> None:
         time.sleep(self.of.delay)
+        with suppress(ConnectionError):  # the client gave up
+            self._send(status, body, headers or {})
+
+    def _send(self, status: int, body: dict[str, Any] | None, headers: dict[str, str]) -> None:
         content = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
