@@ -141,6 +141,17 @@ def boot() -> None:
     keep(settings)
 
 
+@app.command("boot-probe")
+def probe_boot_network(
+    interface: Annotated[str, typer.Argument(help="Network interface machines boot from.")],
+) -> None:
+    """Look for other DHCP servers where machines boot; exit code 1 when there is one."""
+    from api.boot.probe import refuse_beside_others
+
+    refuse_beside_others(interface)
+    say(f"No other DHCP server answers on {interface}.")
+
+
 @user_app.command("add")
 def add_user(
     user_id: UserId,

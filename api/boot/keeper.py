@@ -23,6 +23,7 @@ from sqlalchemy import Engine, Row
 
 from api.boot.dhcp import Armed, Kind, Listener, Said, hosts_file, options_file, scripts_file
 from api.boot.dnsmasq import Dnsmasq
+from api.boot.probe import refuse_beside_others
 from api.boot.seen import sighting_of
 from api.domain.booting import Repeats, loudly
 from api.errors import Busy, FirstboxError
@@ -104,6 +105,8 @@ class Keeper:
 
     def run_until(self, stop: threading.Event) -> None:
         """Work until `stop` is set; dnsmasq ends with us."""
+        if not self._network.is_proxy:
+            refuse_beside_others(self._network.interface)
         with self._database_may_be_away():
             self._look()
         if self._written is None:
