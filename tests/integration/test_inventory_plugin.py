@@ -241,6 +241,10 @@ def test_text_of_the_database_is_never_evaluated(
     texts = ("hostname", "description", "role", "product_type", "product_name", "serial_number")
     values = dict.fromkeys((*texts, "host_key", "zone_id"), evil)
     plant_nodes(url, node("A", **values, sub_roles=[evil]))
+    names = ("hostname", "os_version", "brand", "serial_number", "image", "os_disk_name")
+    engine = open_database(url)
+    bare = plant_bm_node(engine, **dict.fromkeys(names, evil))
+    engine.dispose()
     source = tmp_path / "firstbox.yml"
     source.write_text(f"plugin: firstbox\n{expressions}")
     play = tmp_path / "play.yml"
@@ -254,6 +258,8 @@ def test_text_of_the_database_is_never_evaluated(
     for answer in (listed, host, played):
         assert answer.returncode == 0, answer.stdout + answer.stderr
         assert f"touch {tmp_path}/evaluated" in answer.stdout
+    assert bare in listed.stdout
+    assert bare in played.stdout
     assert (tmp_path / "control").exists()  # the play's own text is a template: the test can fail
     assert not (tmp_path / "evaluated").exists()
 
