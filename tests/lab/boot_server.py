@@ -33,6 +33,7 @@ from tests.service import REPOSITORY, Service, wait_until
 ADDRESS = "10.77.0.1"
 PORT = 80
 RAMDISK = "ramdisk-test"
+_READY = "/options"  # the last file dnsmasq reads
 
 
 class BootServer:
@@ -45,7 +46,7 @@ class BootServer:
         self.service = Service(directory / "home")
         self.settings = Settings(home=directory / "home", boot_url=self.url)
         self.engine: Engine = open_database(self.settings.database)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -69,10 +70,20 @@ class BootServer:
 
     def close(self) -> None:
         """End everything."""
-        for name in list(self._processes):
+        for name in list(self.processes):
             self.stop(name)
         self.service.stop()
         self.engine.dispose()
+
+    @property
+    def program(self) -> Path:
+        """The command `firstbox`."""
+        return Path(sys.executable).parent / "firstbox"
+
+    @property
+    def boot_command(self) -> tuple[str, ...]:
+        """`firstbox boot`, without a process in between."""
+        return (sys.executable, "-m", "api.cli", "boot")
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -81,7 +92,7 @@ class BootServer:
         return {
             "boot_server_home": str(home),
             "boot_server_user": "root",
-            "boot_server_program": str(Path(sys.executable).parent / "firstbox"),
+            "boot_server_program": str(self.program),
             "boot_server_interface": self.segment.bridge,
             "boot_server_address": ADDRESS,
             "boot_server_mode": self.mode,
@@ -117,13 +128,16 @@ class BootServer:
 
     def start_keeper(self) -> None:
         """`firstbox boot`; wait until dnsmasq answers."""
-        self.start("keeper", sys.executable, "-m", "api.cli", "boot")
-        wait_until(lambda: "TFTP root" in self.said("keeper"), 30, what="dnsmasq runs", pause=0.1)
+        before = self.said("keeper").count(_READY)
+        self.start("keeper", *self.boot_command)
+        wait_until(
+            lambda: self.said("keeper").count(_READY) > before, 30, what="dnsmasq runs", pause=0.1
+        )
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start a program on the segment with the service's settings; its words go into a file."""
         with (self.settings.home / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
+            self.processes[name] = subprocess.Popen(
                 self.segment.command(*command),
                 env={
                     **os.environ,
@@ -136,17 +150,18 @@ class BootServer:
                 stderr=log,
                 preexec_fn=die_with_parent,
             )
-        return self._processes[name]
+        return self.processes[name]
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End one of them and wait until it is gone."""
-        process = self._processes.pop(name)
+        process = self.processes.pop(name)
         process.send_signal(number)
         process.wait(20)
 
     def said(self, name: str) -> str:
         """What one of them wrote."""
-        return (self.settings.home / f"{name}.log").read_text()
+        path = self.settings.home / f"{name}.log"
+        return path.read_text() if path.exists() else ""
 
     def _wait_for_port(self) -> None:
         def answers() -> bool:
