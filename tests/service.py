@@ -18,15 +18,14 @@ REPOSITORY = Path(__file__).parents[1]
 class Service:
     """A home, and the service that works in it; `with` stops what is left of it."""
 
-    def __init__(self, home: Path, *, host: str = "127.0.0.1", **settings: Any) -> None:
+    def __init__(self, home: Path, *, port: int | None = None, **settings: Any) -> None:
         """`settings` by their names."""
         self.home = home
-        self.port = _free_port(host)
+        self.port = port or _free_port()
         self._environment = {
             **{name: value for name, value in os.environ.items() if "FIRSTBOX" not in name},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "FIRSTBOX_HOME": str(home),
-            "FIRSTBOX_HOST": host,
             "FIRSTBOX_PORT": str(self.port),
         }
         self.set(**settings)
@@ -34,7 +33,7 @@ class Service:
         created = self.firstbox("token", "create", "--user", "admin").stdout
         self.token = created.strip().splitlines()[-1]
         self._client = httpx.Client(
-            base_url=f"http://{host}:{self.port}",
+            base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {self.token}"},
             timeout=30,
         )
@@ -54,11 +53,13 @@ class Service:
             f"FIRSTBOX_{name.upper()}": str(value) for name, value in settings.items()
         }
 
-    def firstbox(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def firstbox(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a `firstbox` command to its end."""
-        return self.run(sys.executable, "-m", "api.cli", *arguments)
+        return self.run(sys.executable, "-m", "api.cli", *arguments, timeout=timeout)
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command with this service's settings, from the repository root."""
         return subprocess.run(
             command,
@@ -67,7 +68,7 @@ class Service:
             capture_output=True,
             text=True,
             check=check,
-            timeout=120,
+            timeout=timeout,
         )
 
     def start(self, **settings: Any) -> None:
@@ -195,8 +196,8 @@ def processes_of(job_id: str) -> dict[int, str]:
     return found
 
 
-def _free_port(host: str) -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind((host, 0))
+        probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port

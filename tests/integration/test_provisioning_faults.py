@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.lab.bmc import Profile
-from tests.lab.boot_server import BootServer
 from tests.lab.paper import PaperMachine, PaperRack
 from tests.lab.segment import Segment
+from tests.lab.site import Site
 from tests.machines import plant_images
 from tests.service import Service, wait_until
 
@@ -51,11 +51,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     place = tmp_path_factory.mktemp("faults")
     machines = [paper for paper, _, _ in MACHINES.values()]
     with Segment("10.77.0.1/24") as segment, PaperRack(segment, place / "rack", machines):
-        server = BootServer(place, segment)
-        server.service.set(bmc_interval=0, bmc_silence=2, power_deadline=4, ramdisk_deadline=16)
-        plant_images(server.engine, server.settings.images)
-        with server, segment.inside():
-            yield server.service
+        deadlines = {"bmc_silence": 2, "power_deadline": 4, "ramdisk_deadline": 16}
+        site = Site(place, segment, bmc_interval=0, **deadlines)
+        plant_images(site.engine, site.settings.images)
+        with site, segment.inside():
+            yield site.service
 
 
 @pytest.fixture(scope="module")
