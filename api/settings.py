@@ -120,10 +120,10 @@ class Settings(BaseSettings):
         6, ge=1, le=10, description="Seconds after which a BMC that says nothing is given up."
     )
     bmc_interval: float = Field(
-        0.1, ge=0, le=60, description="Least seconds between two commands to the same BMC."
+        0.05, ge=0, le=60, description="Least seconds between two commands to the same BMC."
     )
     bmc_processes: int = Field(
-        32, ge=1, le=64, description="BMCs one job talks to at the same time, a process for each."
+        48, ge=1, le=64, description="BMCs one job talks to at the same time, a process for each."
     )
     power_deadline: float = Field(
         60, gt=0, le=1800, description="Seconds a machine has to be on or off once its BMC agreed."
