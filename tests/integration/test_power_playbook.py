@@ -104,6 +104,18 @@ def test_state_decides_what_is_done_and_which_job_it_is(
     assert rows(settings, "SELECT action, status FROM job") == [(action, "successful")]
 
 
+def test_boot_device_goes_with_a_power_cycle_only(settings: Settings, bmcs: Simulator) -> None:
+    network = ["-e", "bmc_power_boot_device=network", "--limit", "n-on"]
+
+    refused = power(settings, "on", *network)
+    booted = power(settings, "cycle", *network)
+
+    assert (refused.returncode, booted.returncode) == (2, 0)
+    assert [(event.name, event.device) for event in bmcs[NODES["n-on"]].machine.events] == [
+        ("cycle", "pxe")
+    ]
+
+
 def test_check_mode_gives_no_order(settings: Settings, bmcs: Simulator) -> None:
     ran = power(settings, "on", "--limit", "n-off", "--check", "-v")
 

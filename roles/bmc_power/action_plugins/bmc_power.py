@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from sqlalchemy import Engine
 
 from api.bmc.fleet import ask_bmcs
 from api.bmc.operations import (
     Operation,
+    boot_from_disk,
+    boot_from_network,
     power_off,
     power_on,
     read_power,
@@ -33,11 +36,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             {
                 "nodes": {"type": "list", "elements": "str", "required": True},
                 "state": {"default": "status", "choices": ["on", "off", "soft", "cycle", "status"]},
+                "boot_device": {"default": "", "choices": ["", "network", "disk"]},
                 "deadline": {"type": "float"},
                 "soft_deadline": {"type": "float"},
                 "then_hard": {"type": "bool", "default": False},
             }
         )
+        if args["boot_device"] and args["state"] != "cycle":
+            raise AnsibleActionFail("A boot device goes with the state cycle only.")
         settings = load_settings()
         operation = _operation(settings, args)
         engine = open_database(settings.database, pool_size=1)
@@ -66,7 +72,8 @@ def _operation(settings: Settings, args: dict[str, Any]) -> Operation:
             soft = args["soft_deadline"] or settings.soft_off_deadline
             return soft_off(soft, hard_after=deadline if args["then_hard"] else None)
         case "cycle":
-            return reboot(deadline)
+            boots = {"network": boot_from_network, "disk": boot_from_disk}
+            return boots.get(args["boot_device"], reboot)(deadline)
         case _:
             return read_power()
 

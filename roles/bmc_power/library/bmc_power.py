@@ -24,6 +24,13 @@ options:
     type: str
     choices: ["on", "off", soft, cycle, status]
     default: status
+  boot_device:
+    description:
+      - With V(cycle), what the machine boots from. V(network) is for this boot, in the boot mode it is
+        registered with; V(disk) is for this and all further ones; empty changes nothing.
+    type: str
+    choices: ["", network, disk]
+    default: ""
   deadline:
     description:
       - Seconds a machine has to be on or off once its BMC agreed; C(FIRSTBOX_POWER_DEADLINE) without it.
@@ -63,7 +70,7 @@ results:
     reason:
       description: >-
         Empty, or one of bmc_silent, bmc_login_refused, bmc_no_cipher, bmc_busy, bmc_refused,
-        power_unchanged, record_refused.
+        power_unchanged, boot_device_ignored, record_refused.
       type: str
     message:
       description: A sentence for the log.

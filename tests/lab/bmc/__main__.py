@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--count", type=int, default=1)
     simulate.add_argument("--port", type=int, default=623)
     simulate.add_argument("--on", nargs="*", default=[], help="addresses of machines that are on")
+    simulate.add_argument("--all-on", action="store_true")
     simulate.add_argument("--dead", nargs="*", default=[], help="addresses that say nothing")
     simulate.add_argument("--quirk", action="append", default=[], metavar="NAME=VALUE")
     simulate.add_argument("--hook", type=Path)
@@ -77,7 +78,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         wanted,
         profiles=profiles,
         port=arguments.port,
-        on=arguments.on,
+        on=wanted if arguments.all_on else arguments.on,
         hook=arguments.hook,
         directory=arguments.dir,
         heard=heard,
