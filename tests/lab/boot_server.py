@@ -28,10 +28,11 @@ from api.store.sealing import Seal
 from api.store.session import open_database, reading, writing
 from tests.lab.segment import Segment, die_with_parent
 from tests.nodes import plant_nodes
-from tests.service import REPOSITORY, Service, wait_until
+from tests.service import REPOSITORY, wait_until
 
 ADDRESS = "10.77.0.1"
 PORT = 80
+API_PORT = 8000
 RAMDISK = "ramdisk-test"
 _READY = "/options"  # the last file dnsmasq reads
 
@@ -39,22 +40,26 @@ _READY = "/options"  # the last file dnsmasq reads
 class BootServer:
     """One boot server on one segment; what it starts ends with it."""
 
-    def __init__(self, directory: Path, segment: Segment, *, mode: str = "dhcp") -> None:
+    def __init__(
+        self, directory: Path, segment: Segment, *, mode: str = "dhcp", is_configured: bool = False
+    ) -> None:
         self.segment = segment
+        self._is_configured = is_configured
         self.mode = mode
         self.url = f"http://{ADDRESS}:{PORT}"
-        self.service = Service(directory / "home")
         self.settings = Settings(home=directory / "home", boot_url=self.url)
-        self.engine: Engine = open_database(self.settings.database)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        done = subprocess.run(
+            [str(self.program), "init"], env=self._environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        self.engine: Engine = open_database(self.settings.database)
 
     def __enter__(self) -> Self:
         try:
-            self.configure()
-            with self.segment.inside():
-                self.service.start(host="127.0.0.1", boot_url=self.url)
-            self.start_nginx()
-            self.start_keeper()
+            if not self._is_configured:
+                self.configure()
+            self.start_all()
         except BaseException:
             self.close()
             raise
@@ -72,7 +77,6 @@ class BootServer:
         """End everything."""
         for name in list(self.processes):
             self.stop(name)
-        self.service.stop()
         self.engine.dispose()
 
     @property
@@ -99,7 +103,7 @@ class BootServer:
             "boot_server_range_start": "10.77.0.100",
             "boot_server_range_end": "10.77.0.200",
             "boot_server_port": PORT,
-            "boot_server_api": f"127.0.0.1:{self.service.port}",
+            "boot_server_api": f"127.0.0.1:{API_PORT}",
             "boot_server_nginx_site": str(home / "site.conf"),
             "boot_server_manage_services": False,
             "boot_server_probe": False,
@@ -114,17 +118,20 @@ class BootServer:
             # On the segment: nginx wants to see its address when it looks at its configuration.
             self.segment.command(*playbook, "-c", "local", "-e", json.dumps(self.variables)),
             cwd=REPOSITORY,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            env=self._environment,
             capture_output=True,
             text=True,
             timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def start_nginx(self) -> None:
-        """The web server, as the role configured it."""
+    def start_all(self) -> None:
+        """API, web server and `firstbox boot`, as the role configured them."""
+        self.start("api", str(self.program), "serve", "--no-worker")
         self.start("nginx", "nginx", "-c", str(self.settings.boot / "nginx.conf"))
-        self._wait_for_port()
+        self._wait_for(f"http://127.0.0.1:{API_PORT}/readyz")
+        self._wait_for(self.url)
+        self.start_keeper()
 
     def start_keeper(self) -> None:
         """`firstbox boot`; wait until dnsmasq answers."""
@@ -139,11 +146,7 @@ class BootServer:
         with (self.settings.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 self.segment.command(*command),
-                env={
-                    **os.environ,
-                    "FIRSTBOX_HOME": str(self.settings.home),
-                    "FIRSTBOX_BOOT_URL": self.url,
-                },
+                env=self._environment,
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -163,11 +166,21 @@ class BootServer:
         path = self.settings.home / f"{name}.log"
         return path.read_text() if path.exists() else ""
 
-    def _wait_for_port(self) -> None:
-        def answers() -> bool:
-            return self.segment.run("curl", "-s", "-o", os.devnull, self.url).returncode == 0
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if "FIRSTBOX" not in name},
+            "PATH": f"{self.program.parent}:{os.environ['PATH']}",
+            "FIRSTBOX_HOME": str(self.settings.home),
+            "FIRSTBOX_PORT": str(API_PORT),
+            "FIRSTBOX_BOOT_URL": self.url,
+        }
 
-        wait_until(answers, 15, what="nginx answers", pause=0.1)
+    def _wait_for(self, url: str) -> None:
+        def answers() -> bool:
+            return self.segment.run("curl", "-s", "-o", os.devnull, url).returncode == 0
+
+        wait_until(answers, 60, what=f"{url} answers", pause=0.1)
 
     def add_machine(self, mac: str, **values: Any) -> str:
         """A registered machine whose boot MAC this is; its node id."""
