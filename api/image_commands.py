@@ -108,9 +108,8 @@ def add(
     name: Annotated[str, typer.Option(help="Made from release and content if left out.")] = "",
 ) -> None:
     """Add a cloud image (with cloud-init) for a release and architecture, once it is verified."""
-    from api.images.chunks import cut
-    from api.images.disk_file import inspect, make_raw
-    from api.images.fetch import Checksum, fetch, verify_signature
+    from api.images.cloud_image import Trusted, cut_cloud_image
+    from api.images.fetch import Checksum
     from api.images.manifest import Manifest
     from api.states import BootMethod
 
@@ -119,19 +118,10 @@ def add(
     if (signature is None) != (keyring is None):
         raise FirstboxError("A signature is checked with a keyring: give both or none.")
     checksum = Checksum("sha256" if sha256 else "sha512", (sha256 or sha512).lower())
+    trusted = Trusted(checksum, signature, keyring)
 
     def fill(place: Path) -> Manifest:
-        with _progress("Reading") as advance:
-            file = fetch(source, place / "source", checksum, advance)
-        if signature is not None and keyring is not None:
-            verify_signature(file, signature, keyring)
-        tell("Converting")
-        raw = make_raw(file, inspect(file), place / "raw")
-        (place / "source").unlink(missing_ok=True) if raw != file else None
-        with _progress("Cutting") as advance:
-            made = cut(raw, place, advance)
-        for left in ("source", "raw"):
-            (place / left).unlink(missing_ok=True)
+        made = cut_cloud_image(source, trusted, place, _progress)
         return Manifest(
             _name(name, os_version, cpu_arch, made.sha256),
             os_version,
@@ -254,15 +244,16 @@ def _add(
 ) -> None:
     """Have `fill` put the files into a new directory; make the image known when they are there."""
     from api.domain import images
-    from api.images.library import keep, new_directory
+    from api.images.library import finish, keep, new_directory
     from api.store.session import writing
 
     with _translated_files(), new_directory(settings.images) as place:
         manifest = fill(place)
+        finish(place, manifest)
         with writing(engine) as connection:
             is_new = images.add(connection, manifest, source=source)
             if is_new:
-                keep(place, manifest)
+                keep(place, manifest.name)
     megabytes = f"{manifest.stored / 1e6:.0f} MB"
     say(f"{'Added' if is_new else 'There is already'} image {manifest.name} ({megabytes}).")
 

@@ -33,6 +33,7 @@ def bootstrap(
 
     `left_out` are patterns of paths that are never unpacked, `options` more of mmdebstrap's own.
     """
+    _expect_builder()
     with tempfile.TemporaryDirectory(prefix="firstbox-apt-") as place:
         sources = distribution_sources(Path(place))
         run(
@@ -51,6 +52,24 @@ def bootstrap(
             patience=_PATIENCE,
             environment={**os.environ, **_ENVIRONMENT},
             each_line=lambda line: say(line[3:]) if line.startswith("I: ") else None,
+        )
+
+
+def _expect_builder() -> None:
+    if os.geteuid() != 0:
+        raise FirstboxError("Root directories are made by root: use sudo.")
+
+
+def expect_debian(*architectures: str) -> None:
+    """Refuse to build where package names are other ones, or the result would not start."""
+    release = platform.freedesktop_os_release()
+    if release["ID"] != "debian":
+        raise FirstboxError(
+            f"It is made of Debian packages, and this machine runs {release['ID']}: build on Debian."
+        )
+    if platform.machine() not in architectures:
+        raise FirstboxError(
+            f"It is made for {' and '.join(architectures)}, not {platform.machine()}."
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from api.images import boot_disk
 from api.images import bootstrap as bootstrap_module
 from api.images.boot_disk import make_boot_disk
-from api.images.bootstrap import UNREAD, bootstrap, suite
+from api.images.bootstrap import UNREAD, bootstrap, expect_debian, suite
 from api.images.cache import cached, digest
 from api.images.chunks import cut
 from api.images.manifest import FILE_NAME, Manifest, read_manifest
@@ -99,7 +99,12 @@ _REMAINS = (
 )
 _UNITS = ("systemd-networkd.service", "systemd-resolved.service", "systemd-timesyncd.service")
 # Updates are the operator's decision, and not one of each machine's first minutes.
-_STOPPED_UNITS = ("apt-daily.timer", "apt-daily-upgrade.timer")
+_STOPPED_UNITS = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "e2scrub_all.timer",  # checks snapshots of volumes, which it has none of
+    "e2scrub_reap.service",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,7 @@ def build_debian(
     recipe: Recipe, target: Path, say: Say, advance: Advance, *, fresh: bool
 ) -> Manifest:
     """Put an image's chunks into `target`; the manifest has no name yet."""
+    expect_debian("x86_64")
     own = [Path(module) for module in (__file__, bootstrap_module.__file__, boot_disk.__file__)]
     built = cached(
         "debian",

@@ -30,14 +30,19 @@ def new_directory(images: Path) -> Iterator[Path]:
         os.close(holder)
 
 
-def keep(part: Path, manifest: Manifest) -> None:
-    """Give the directory the image's name, with all that is in it written through to the disk."""
+def finish(part: Path, manifest: Manifest) -> None:
+    """Add the manifest, and have all that is in the directory on the disk, for everybody to read."""
     (part / FILE_NAME).write_text(manifest.as_json())
     for path in [*part.iterdir(), part]:
         path.chmod(0o755 if path.is_dir() else 0o644)
         _write_through(path)
-    remove_directory(part.parent, manifest.name)  # of one that was killed before anybody knew of it
-    part.rename(part.parent / manifest.name)
+
+
+def keep(part: Path, name: str) -> None:
+    """Give a finished directory its name."""
+    remove_directory(part.parent, name)  # of one that was killed before anybody knew of it
+    part.rename(part.parent / name)
+    _write_through(part.parent)
 
 
 def remove_directory(images: Path, name: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.images import bootstrap as bootstrap_module
 from api.images.boot_files import INITRD, KERNEL
-from api.images.bootstrap import UNREAD, bootstrap, suite
+from api.images.bootstrap import UNREAD, bootstrap, expect_debian, suite
 from api.images.cache import cached, digest
 from api.images.programs import run
 from api.images.progress import Say
@@ -168,6 +168,7 @@ def build_ramdisk(
     recipe: Recipe, target: Path, ssh_keys: Sequence[str], say: Say, *, fresh: bool
 ) -> None:
     """Put `kernel` and `initrd` into `target`; those who have one of `ssh_keys` may log in as root."""
+    expect_debian("x86_64", "aarch64")
     made_from = digest(
         [Path(__file__), Path(bootstrap_module.__file__), *sorted(FILES.iterdir())], recipe, suite()
     )

@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
+from api.errors import FirstboxError
+from api.images import bootstrap
 from tests.lab.errors import LabError
 
 RootKind = Literal["debian-python", "debian", "busybox"]
 KINDS: tuple[RootKind, ...] = get_args(RootKind)
 
 PACKAGES = ("apt", "openssh-server", "iproute2", "util-linux", "python3")
-LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 SECONDS_TO_BUILD = 900
 
 SSHD_CONFIG = """\
@@ -73,26 +74,10 @@ def _build(kind: RootKind, tree: Path) -> None:
 
 
 def _build_debian_python(tree: Path) -> None:
-    sources = tree.with_name(f"{tree.name}.sources")
-    sources.mkdir(exist_ok=True)
     try:
-        files = _write_distribution_sources(sources)
-        _run(
-            "mmdebstrap",
-            "--quiet",
-            "--mode=root",
-            "--variant=minbase",
-            "--format=directory",
-            f"--include={','.join(PACKAGES)}",
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-            "--dpkgopt=force-unsafe-io",
-            *(f"--aptopt={option}" for option in _apt_proxy_options()),
-            release()["VERSION_CODENAME"],
-            str(tree),
-            *(str(file) for file in files),
-        )
-    finally:
-        shutil.rmtree(sources)
+        bootstrap.bootstrap(tree, PACKAGES)
+    except FirstboxError as error:
+        raise LabError(error.message) from error
     for host_key in (tree / "etc/ssh").glob("ssh_host_*"):
         host_key.unlink()
     (tree / "etc/ssh/sshd_config").write_text(SSHD_CONFIG)
@@ -161,7 +146,11 @@ def _program(name: str) -> str:
 
 def _digest(kind: RootKind) -> str:
     """Digest the recipe, so that a changed recipe builds a new root and finds no old one."""
-    recipe: list[object] = [Path(__file__).read_text(), platform.machine()]
+    recipe: list[object] = [
+        Path(__file__).read_text(),
+        Path(bootstrap.__file__).read_text(),
+        platform.machine(),
+    ]
     if kind == "busybox":
         recipe.append(
             [
@@ -170,57 +159,8 @@ def _digest(kind: RootKind) -> str:
             ]
         )
     else:
-        recipe.append(release()["VERSION_CODENAME"])
+        recipe.append(bootstrap.suite())
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
-
-
-def release() -> dict[str, str]:
-    """Return what /etc/os-release says about the machine the lab runs on."""
-    return {
-        key: value
-        for key, value in platform.freedesktop_os_release().items()
-        if key in ("ID", "VERSION_CODENAME")
-    }
-
-
-def _write_distribution_sources(directory: Path) -> list[Path]:
-    """Copy this machine's own apt sources, leaving out those of other publishers."""
-    suite = release()["VERSION_CODENAME"]
-    chosen = {
-        "lab.list": "\n".join(
-            line
-            for line in _entries("*.list", separator=r"\n")
-            if re.match(rf"deb\s+(\[[^]]*\]\s+)?\S+\s+{suite}(-\S+)?\s", line)
-        ),
-        "lab.sources": "\n\n".join(
-            stanza
-            for stanza in _entries("*.sources", separator=r"\n\s*\n")
-            if re.search(rf"^Suites:(.*\s)?{suite}(-|\s|$)", stanza, re.MULTILINE)
-        ),
-    }
-    files = []
-    for name, text in chosen.items():
-        if text:
-            files.append(directory / name)
-            files[-1].write_text(text + "\n")
-    if not files:
-        raise LabError(f"/etc/apt has no source for {suite}: roots are made from its packages")
-    return files
-
-
-def _entries(pattern: str, *, separator: str) -> Iterator[str]:
-    """Read the entries of all apt source files whose name matches."""
-    for directory in (Path("/etc/apt"), Path("/etc/apt/sources.list.d")):
-        for file in sorted(directory.glob(pattern)):
-            yield from re.split(separator, file.read_text())
-
-
-def _apt_proxy_options() -> list[str]:
-    """Return this machine's apt proxies: mmdebstrap starts from an empty configuration."""
-    dump = subprocess.run(
-        ["apt-config", "dump"], check=True, capture_output=True, text=True, timeout=60
-    )
-    return re.findall(r"^Acquire::https?::Proxy .*(?=;$)", dump.stdout, re.MULTILINE)
 
 
 @contextmanager

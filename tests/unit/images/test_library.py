@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.images.library import keep, new_directory, remove_directory
+from api.images.library import finish, keep, new_directory, remove_directory
 from api.images.manifest import BootFile, Manifest, missing_files
 
 MANIFEST = Manifest("one", "12", "x86_64", "image", "0" * 64, 0, files=(BootFile("a", "", 3),))
@@ -33,7 +33,8 @@ def names(images: Path) -> list[str]:
 def test_what_is_kept_is_there_whole_and_readable_for_all(images: Path) -> None:
     with new_directory(images) as place:
         (place / "a").write_bytes(b"abc")
-        keep(place, MANIFEST)
+        finish(place, MANIFEST)
+        keep(place, "one")
 
     assert names(images) == ["one"]
     assert missing_files(images / "one") == []
@@ -73,7 +74,8 @@ def test_a_directory_that_nobody_knows_of_makes_way(images: Path) -> None:
 
     with new_directory(images) as place:
         (place / "a").write_bytes(b"abc")
-        keep(place, MANIFEST)
+        finish(place, MANIFEST)
+        keep(place, "one")
 
     assert sorted(path.name for path in (images / "one").iterdir()) == ["a", "manifest.json"]
 
