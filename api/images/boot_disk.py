@@ -9,6 +9,7 @@ import struct
 import uuid
 from pathlib import Path
 
+from api.errors import FirstboxError
 from api.images.programs import run
 
 SECTOR = 512
@@ -75,7 +76,7 @@ def make_boot_disk(tree: Path, disk: Path, size: int, options: str) -> None:
     _partition(disk)
     _fill_root(disk, tree, root, size - _ROOT_START - _TAIL)
     _fill_esp(disk, tree, root, esp)
-    _install_core(disk, (tree / "usr/lib/grub/i386-pc/boot.img").read_bytes(), core)
+    install_core(disk, (tree / "usr/lib/grub/i386-pc/boot.img").read_bytes(), core)
 
 
 def _configure(tree: Path, root: str, esp: str, options: str) -> None:
@@ -172,10 +173,10 @@ def _fill_esp(disk: Path, tree: Path, root: str, esp: str) -> None:
     config.unlink()
 
 
-def _install_core(disk: Path, boot: bytes, core: bytes) -> None:
-    """The first sector finds the core, whose first sector finds the rest of it."""
+def install_core(disk: Path, boot: bytes, core: bytes) -> None:
+    """Have a BIOS find GRUB: the first sector finds the core, whose first sector finds its rest."""
     if len(core) > _CORE_SIZE:
-        raise ValueError(f"GRUB's core has {len(core)} bytes")
+        raise FirstboxError(f"GRUB's core has {len(core)} bytes, and room is for {_CORE_SIZE}.")
     first = _CORE_START // SECTOR
     boot_sector, rest = bytearray(boot[:SECTOR]), bytearray(core)
     struct.pack_into("<Q", boot_sector, _BOOT_KERNEL_SECTOR, first)

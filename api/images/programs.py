@@ -40,7 +40,8 @@ def run(
         raise FirstboxError(
             f"{command[0]} is not installed: run deploy/install-system-packages."
         ) from error
-    timer = threading.Timer(patience, _end, [process])
+    was_too_slow = threading.Event()
+    timer = threading.Timer(patience, _give_up, [process, was_too_slow])
     timer.start()
     last: deque[str] = deque(maxlen=_LAST_WORDS)
     try:
@@ -54,11 +55,15 @@ def run(
         process.wait()
         raise
     finally:
-        was_too_slow = not timer.is_alive()
         timer.cancel()
     if code:
-        what = f"took more than {patience:g} s" if was_too_slow else f"ended with {code}"
+        what = f"took more than {patience:g} s" if was_too_slow.is_set() else f"ended with {code}"
         raise FirstboxError(f"{command[0]} {what}: {' '.join(last) or 'it said nothing'}")
+
+
+def _give_up(process: "subprocess.Popen[str]", was_too_slow: threading.Event) -> None:
+    was_too_slow.set()
+    _end(process)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
