@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from bench import collect, events, inventory, requests
+from bench import collect, events, inventory, power, requests
 from bench.report import say, table, write
 
 PARTS: dict[str, Callable[[], str]] = {
     "Collecting": lambda: table(collect.measure()),
     "Requests": lambda: table(requests.measure()),
     "Events": lambda: table(events.measure()),
+    "Power": lambda: table(power.measure()),
     "Inventory": inventory.measure_all,
 }
 
