@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]  # no stubs
 
+from api.states import STEPS, JobAction
+
 REPOSITORY = Path(__file__).parents[2]
 ROLES = sorted(path for path in (REPOSITORY / "roles").iterdir() if path.is_dir())
 
@@ -28,8 +30,14 @@ def test_every_role_documents_exactly_its_variables() -> None:
         assert specs["argument_specs"]["main"]["options"].keys() == defaults.keys(), role.name
 
 
-def test_every_role_has_a_scenario_that_checks_converges_repeats_and_verifies() -> None:
-    for role in ROLES:
+def test_roles_without_a_scenario_are_the_steps_of_an_installation() -> None:
+    alone = {role.name for role in ROLES if (role / "molecule").is_dir()}
+
+    assert {role.name for role in ROLES} - alone == set(STEPS[JobAction.PROVISION_BM_NODES])
+
+
+def test_every_other_role_has_a_scenario_that_checks_converges_repeats_and_verifies() -> None:
+    for role in (role for role in ROLES if (role / "molecule").is_dir()):
         scenario = yaml.safe_load((role / "molecule/default/molecule.yml").read_text())["scenario"]
         steps = [step for step in scenario["test_sequence"] if " " not in step]
 
