@@ -156,7 +156,8 @@ def add_installer(
     """
     import shutil
 
-    from api.images.boot_files import INITRD, KERNEL, describe, find_debian_installer
+    from api.images.boot_files import INITRD, KERNEL, describe
+    from api.images.installers import find_debian_installer, parse_values
     from api.images.manifest import Manifest
     from api.states import BootMethod
 
@@ -164,13 +165,13 @@ def add_installer(
         raise FirstboxError(
             f"There is no method {method}; choose preseed, kickstart or autoinstall."
         )
+    values = parse_values(method, value or [])
     if (kernel is None) != (initrd is None):
         raise FirstboxError("Give kernel and initrd, or neither.")
     if kernel is None or initrd is None:
         if method != BootMethod.PRESEED:
             raise FirstboxError(f"An installer of the method {method} needs --kernel and --initrd.")
         kernel, initrd = find_debian_installer()
-    values = _values(value or [])
     files = {KERNEL: kernel, INITRD: initrd}
 
     def fill(place: Path) -> Manifest:
@@ -186,21 +187,6 @@ def add_installer(
     with opened_database(settings) as engine:
         _check_new(engine, name or "new", os_version, cpu_arch)
         _add(engine, settings, str(kernel), fill)
-
-
-def _values(words: list[str]) -> dict[str, str]:
-    """`NAME=VALUE` words; what could end a line or a word of an installer's file is refused."""
-    import re
-
-    values = {}
-    for word in words:
-        found = re.fullmatch(r"([a-z][a-z0-9_]{0,31})=([!-~]{1,256})", word)
-        if found is None:
-            raise FirstboxError(
-                f"{word!r} is not NAME=VALUE in printable characters without spaces."
-            )
-        values[found[1]] = found[2]
-    return values
 
 
 def _check_new(engine: "Engine", name: str, os_version: str, cpu_arch: str) -> None:

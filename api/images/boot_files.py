@@ -3,23 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from api.errors import FirstboxError
 from api.images.manifest import BootFile
 
 KERNEL, INITRD = "kernel", "initrd"
 _PIECE = 1 << 20
-_DEBIAN_INSTALLER = Path("/usr/lib/debian-installer/images")
-
-
-def find_debian_installer() -> tuple[Path, Path]:
-    """Kernel and initrd of Debian's installer for network boots, out of its package."""
-    found = sorted(_DEBIAN_INSTALLER.glob("*/amd64/text/debian-installer/amd64/linux"))
-    if not found:
-        raise FirstboxError(
-            "Debian's installer is not here: install the package debian-installer-12-netboot-amd64, "
-            "or give --kernel and --initrd."
-        )
-    return found[-1], found[-1].with_name("initrd.gz")
 
 
 def describe(directory: Path) -> tuple[str, tuple[BootFile, ...]]:
