@@ -15,6 +15,11 @@ from api.bmc.target import Kind
 
 _START = 30.0  # seconds a process has to come up; a machine under load needs a few
 _GOODBYE = 5.0  # seconds they have to end once we hung up
+_PID = b'{"pid"'  # how a process begins to speak
+
+
+class CrewLost(Exception):
+    """The processes that talk to BMCs could not be started, or were killed from outside."""
 
 
 class Worker:
@@ -24,45 +29,52 @@ class Worker:
         self._reader = reader
         self._writer = writer
         self._pid = 0
+        self._jobs = 0
 
     async def do(self, job: dict[str, Any], deadline: float) -> dict[str, Any] | None:
         """The answer; None when there was none in time, and the process was killed for it."""
-        if not self._pid:
-            async with asyncio.timeout(_START):
-                self._pid = (await self._read())["pid"]
-        self._writer.write(json.dumps(job).encode() + b"\n")
+        await self._come_up()
+        self._jobs += 1
+        number = self._jobs
+        self._writer.write(json.dumps(job | {"number": number}).encode() + b"\n")
         try:
             async with asyncio.timeout(deadline):
-                answer = await self._read()
+                # What else there is comes from before: an answer that was a moment too late.
+                while (answer := await self._read()).get("number") != number:
+                    continue
+                return answer
         except TimeoutError:
-            os.kill(self._pid, signal.SIGKILL)
-            await self._expect_successor()
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            self._pid = 0
+            await self._come_up()
             return None
-        if "pid" in answer:  # it died under the job, and this is its successor
-            self._pid = answer["pid"]
-            return None
-        return answer
 
     def hang_up(self) -> None:
         """The process ends."""
         self._writer.close()
 
-    async def _expect_successor(self) -> None:
-        """Read over an answer that came just too late."""
-        async with asyncio.timeout(_START):
-            while "pid" not in (answer := await self._read()):
-                continue
-        self._pid = answer["pid"]
+    async def _come_up(self) -> None:
+        """Until the process, or its successor, has said who it is."""
+        try:
+            async with asyncio.timeout(_START):
+                while not self._pid:
+                    await self._read()
+        except TimeoutError:
+            raise CrewLost(f"the processes that talk to BMCs need {_START:g} s to start") from None
 
     async def _read(self) -> dict[str, Any]:
-        while line := await self._reader.readline():
-            # What a killed process had begun to write stands before what its successor says.
-            with suppress(ValueError):
-                answer: dict[str, Any] = json.loads(
-                    line[line.rfind(b'{"pid"') :] if b'{"pid"' in line else line
-                )
-                return answer
-        raise RuntimeError("the processes that talk to BMCs could not be started, or were killed")
+        line = await self._reader.readline()
+        if not line:
+            raise CrewLost("the processes that talk to BMCs could not be started, or were killed")
+        # What a killed process had begun to write stands before what its successor says.
+        whole = line[max(line.rfind(_PID), 0) :]
+        try:
+            said: dict[str, Any] = json.loads(whole)
+        except ValueError:
+            return {}
+        self._pid = said.get("pid", self._pid)
+        return said
 
 
 class Crew:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from api.bmc.crew import Crew, Worker
+from api.bmc.crew import Crew, CrewLost, Worker
 from api.bmc.operations import PASSING, Operation, give_up
 from api.bmc.presence import Presence
 from api.bmc.target import BmcResult, BmcTarget
@@ -41,13 +41,17 @@ def ask_bmcs(
     """Do it on all of them, `processes` at a time; the results in the targets' order.
 
     A BMC that does not answer at all is given up after `silence` seconds, and a conversation after
-    `deadline`. `heard` is called with each result as it comes.
+    `deadline`. `heard` is called with each result as it comes. Raises CrewLost when we ourselves have
+    no processes to ask with.
     """
     wanted = list(targets)
     if not wanted:
         return []
     fleet = _Fleet(operation, deadline, silence, heard)
-    asyncio.run(fleet.ask(wanted, min(processes, len(wanted))))
+    try:
+        asyncio.run(fleet.ask(wanted, min(processes, len(wanted))))
+    except* CrewLost as lost:
+        raise lost.exceptions[0] from None
     return [fleet.results[target.node] for target in wanted]
 
 

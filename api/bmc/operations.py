@@ -61,6 +61,12 @@ def soft_off(deadline: float, *, hard_after: float | None = None) -> Operation:
     return Operation("soft_off", {"deadline": deadline, "hard_after": hard_after})
 
 
+def await_off(deadline: float, *, hard_after: float) -> Operation:
+    """Wait until a machine is off that switches itself off; off at once when it did not within
+    `deadline`, and `hard_after` seconds for that."""
+    return Operation("await_off", {"deadline": deadline, "hard_after": hard_after})
+
+
 def reboot(deadline: float) -> Operation:
     """Power cycle; a machine that is off is switched on."""
     return Operation("reboot", {"deadline": deadline})
@@ -172,6 +178,12 @@ def _soft_off(
     return _watch(client, PowerState.OFF, deadline, "is off, shut down by its OS", hard_after)
 
 
+def _await_off(
+    client: Conversation, _target: BmcTarget, deadline: float, hard_after: float
+) -> Said:
+    return _watch(client, PowerState.OFF, deadline, "is off", hard_after)
+
+
 def _reboot(client: Conversation, _target: BmcTarget, deadline: float) -> Said:
     done = _start_anew(client)
     return _watch(client, PowerState.ON, deadline, f"is on, {done}")
@@ -262,6 +274,7 @@ _OPERATIONS: dict[str, Callable[..., Said]] = {
     "power_on": _power_on,
     "power_off": _power_off,
     "soft_off": _soft_off,
+    "await_off": _await_off,
     "reboot": _reboot,
     "boot": _boot,
     AWAIT: _await_power,

@@ -90,9 +90,7 @@ class RedfishClient:
         return {"UEFI": True, "Legacy": False}.get(boot.get("BootSourceOverrideMode"))
 
     def close(self) -> None:
-        # What fails here has ended the session, or will soon: its work is done.
-        with suppress(PyghmiException, HTTPException, OSError):
-            self._command.end_session()
+        self._command.end_session()
 
     def _accept(self, certificate: bytes) -> bool:
         self.certificate = hashlib.sha256(certificate).hexdigest()
@@ -103,6 +101,13 @@ class _Command(Command):  # type: ignore[misc]  # pyghmi has no types
     """pyghmi's client, which can log out."""
 
     _session = ""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(*arguments, **options)
+        except Exception:  # whatever it was: the session may have been opened before
+            self.end_session()
+            raise
 
     def _get_session_token(self, wc: Any) -> None:
         login = {"UserName": self.username, "Password": self.password}
@@ -122,7 +127,9 @@ class _Command(Command):  # type: ignore[misc]  # pyghmi has no types
         session, self._session = self._session, ""
         path = session[session.find("/redfish/") :] if "/redfish/" in session else ""
         if path:
-            self.wc.grab_rsp(path, method="DELETE").read()
+            # Its work is done: a BMC that fails here ends the session by itself, later.
+            with suppress(PyghmiException, HTTPException, OSError):
+                self.wc.grab_rsp(path, method="DELETE").read()
 
 
 def _translated(ask: Callable[[], T]) -> T:

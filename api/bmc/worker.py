@@ -75,16 +75,17 @@ def _serve(connection: socket.socket) -> None:
         _write(lines, {"pid": os.getpid()})
         for line in lines:
             job = json.loads(line)
+            number = {"number": job["number"]}
             try:
                 answer = _do(
                     BmcTarget(**job["target"]), Operation(**job["operation"]), job["slowness"]
                 )
             except Exception as error:  # libraries raise all kinds on odd answers
                 # Not its text: nobody knows what stands in there.
-                message = f"answers what {type(error).__name__} came of here"
-                _write(lines, _failed(Reason.BMC_REFUSED, message))
+                message = f"answers in a way we cannot read ({type(error).__name__})"
+                _write(lines, _failed(Reason.BMC_REFUSED, message) | number)
                 raise _Spoilt from None
-            _write(lines, answer)
+            _write(lines, answer | number)
 
 
 def _do(target: BmcTarget, operation: Operation, slowness: float) -> dict[str, Any]:

@@ -111,6 +111,17 @@ def test_soft_off_ends_hard_only_if_told() -> None:
     assert said.then == operations.power_off(5)
 
 
+def test_machine_that_switches_itself_off_gets_no_order_in_time() -> None:
+    client = FakeClient(ON, OFF)
+
+    assert done(client, operations.await_off(1, hard_after=5)).message == "is off"
+    assert client.orders == []
+
+    said = done(FakeClient(ON), operations.await_off(0.01, hard_after=5))
+
+    assert said.then == operations.power_off(5)
+
+
 def test_boot_device_is_set_before_the_power_cycle() -> None:
     client = FakeClient(ON, kept=BootDevice("pxe", once=True, uefi=True))
 
