@@ -2,20 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from sqlalchemy import Engine
 
 from api.bmc.fleet import ask_bmcs
-from api.bmc.operations import boot_from_disk
-from api.bmc.target import BmcResult
+from api.bmc.operations import Operation, await_off, boot_from_disk
+from api.bmc.target import BmcResult, BmcTarget
 from api.settings import Settings, load_settings
 from api.ssh.session import Sessions
 from api.ssh.target import Refused, Result, Target, ask_all
 from api.ssh.whereabouts import expect_system
-from api.states import Reason
+from api.states import BootMethod, Reason
 from api.store.bmcs import bmc_targets, record_answers
 from api.store.boots import get_boots, say, set_local
 from api.store.installations import Installation, read_installations, system_target
@@ -73,11 +73,25 @@ def _boot(engine: Engine, settings: Settings, nodes: list[str], deadline: float)
             if answer.ok and boot is not None:
                 say(connection, boot, f"BMC: {answer.message}")
 
-    operation = boot_from_disk(settings.power_deadline)
-    answers = ask_bmcs(targets.values(), operation, **settings.bmc_limits, heard=heard)
-    failed = [Result(a.node, False, a.message, a.reason) for a in answers if not a.ok]
+    def ask(asked: Iterable[BmcTarget], operation: Operation) -> list[BmcResult]:
+        return ask_bmcs(asked, operation, **settings.bmc_limits, heard=heard)
+
+    # An installer reports its end before the file systems are unmounted, and then switches off.
+    ending = await_off(settings.soft_off_deadline, hard_after=settings.power_deadline)
+    ended = ask((targets[node] for node in found if _has_installer(found[node])), ending)
+    lost = {answer.node for answer in ended if not answer.ok}
+    answers = ask(
+        (target for node, target in targets.items() if node not in lost),
+        boot_from_disk(settings.power_deadline),
+    )
+    failed = [Result(a.node, False, a.message, a.reason) for a in ended + answers if not a.ok]
     booting = {answer.node: found[answer.node] for answer in answers if answer.ok}
     return failed + _wait(engine, settings, booting, deadline)
+
+
+def _has_installer(installation: Installation) -> bool:
+    boot = installation.boot
+    return boot is not None and boot.method != BootMethod.IMAGE
 
 
 def _wait(

@@ -4,7 +4,8 @@ DOCUMENTATION = """
 module: disk_boot
 short_description: Boot machines from their disks and wait for their systems
 description:
-  - Answers the machines' network boots no more, sets the disk as boot device, cycles them, and
+  - Answers the machines' network boots no more, waits until those with an installer have switched
+    themselves off, sets the disk as boot device, switches them on (or cycles them), and
     waits until SSH answers at the address that was asked, with the instance id of this
     installation.
 options:
