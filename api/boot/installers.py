@@ -42,7 +42,8 @@ def kernel_options(method: str, one: Installation) -> tuple[str, ...]:
     match method:
         case BootMethod.PRESEED:
             words = ("auto=true", "priority=critical", "interface=auto", f"hostname={host}")
-            return (*words, f"domain={domain}", f"url={one.base}/preseed.cfg")
+            # Behind the dashes: what the installed system's kernel is told too, such as consoles.
+            return (*words, f"domain={domain}", f"url={one.base}/preseed.cfg", "---")
         case BootMethod.KICKSTART:
             repository = _url(one, "repository")
             return ("ip=dhcp", f"inst.ks={one.base}/kickstart.cfg", f"inst.repo={repository}")

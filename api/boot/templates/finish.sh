@@ -13,6 +13,9 @@ card() {
     return 1
 }
 
+# The installer's way of leaving out recommended packages would hold for all that is installed later.
+rm -f /etc/apt/apt.conf.d/00InstallRecommends
+
 mkdir -p /etc/firstbox
 echo {{ one.provision_id }} >/etc/firstbox/provision_id
 
