@@ -7,12 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, or_, select
 
 from api.images.manifest import Manifest
-from api.states import BmNodeStatus, BootState
-from api.store.tables import BmNode, Boot, Image, columns
+from api.states import BmNodeStatus
+from api.store.tables import BmNode, Image, columns
 
 IMAGE = columns(Image)
 _BM_NODE = columns(BmNode)
-_BOOT = columns(Boot)
 RAMDISK = "ramdisk"  # stands for an os_version and a method of its own
 
 
@@ -63,16 +62,13 @@ def remove_image(connection: Connection, name: str) -> None:
 
 
 def machines_getting(connection: Connection, image: Row[Any]) -> list[str]:
-    """Ids of machines that boot or install this image, or are about to; in order."""
-    provisioning = select(_BM_NODE.c.node_id).where(
+    """Ids of machines that a job is at which may boot or install this image; in order."""
+    query = select(_BM_NODE.c.node_id).where(
         _BM_NODE.c.status == BmNodeStatus.PROVISIONING, _BM_NODE.c.cpu_arch == image.cpu_arch
     )
     if image.os_version != RAMDISK:
-        provisioning = provisioning.where(
+        query = query.where(
             _BM_NODE.c.os_version == image.os_version,
             or_(_BM_NODE.c.image == "", _BM_NODE.c.image == image.name),
         )
-    booting = select(_BOOT.c.node_id).where(
-        _BOOT.c.image == image.name, _BOOT.c.state != BootState.CLOSED
-    )
-    return sorted(set(connection.execute(provisioning.union(booting)).scalars()))
+    return list(connection.execute(query.order_by(_BM_NODE.c.node_id)).scalars())
