@@ -22,15 +22,16 @@ _COLUMNS: dict[Kind, tuple[str, ...]] = {
 def sighting_of(boot: Row[Any], said: Said) -> Sighting | None:
     """What goes into the boot's row and the job's log; None for nothing."""
     now = time.time()
-    if boot.state == BootState.OPEN:
-        text = _text(said)
-        values = dict.fromkeys(_COLUMNS.get(said.kind, ()), now)
-        return Sighting(boot, text, values, time=now) if text else None
-    # An operating system that asks for an address is none of our business; firmware is.
-    if said.is_network_boot and said.kind in (Kind.IGNORED, Kind.ASKED, Kind.POINTED):
+    if said.kind is Kind.IGNORED:
+        # An operating system that asks for an address is none of our business; firmware is.
+        if boot.state != BootState.LOCAL or not said.is_network_boot:
+            return None
         text = "asks for a network boot and gets no answer: it is to boot from its disk"
         return Sighting(boot, text, {"again_time": now}, time=now)
-    return None
+    # What was answered belongs to the time before, even if the boot has moved on meanwhile.
+    text = _text(said)
+    values = dict.fromkeys(_COLUMNS.get(said.kind, ()), now)
+    return Sighting(boot, text, values, time=now) if text else None
 
 
 def _text(said: Said) -> str:

@@ -99,11 +99,12 @@ def test_the_ramdisk_gets_an_address_and_its_hello_comes_from_it(
     told = ask_dhcp(host, tmp_path, SYSTEM)
     key = "ssh-ed25519 " + "A" * 68
     fields = ("serial_number=", "product=", "brand=", "cpu_arch=x86_64", "memory_kib=1")
-    words = [f"--data-urlencode={one}" for one in (*fields, "boot_mode=bios", f"host_key={key}")]
+    pairs = (*fields, "boot_mode=bios", f"host_key={key}", f"nic=eth0,{mac},1")
+    words = [word for pair in pairs for word in ("--data-urlencode", pair)]
     url = f"{server.url}/boot/{server.token(boot)}/hello"
     forged = ("-H", "X-Forwarded-For: 10.77.0.66", "-H", "X-Real-IP: 10.77.0.66")
     done = host.run(
-        *("curl", "--silent", "--fail"), *words, f"--data-urlencode=nic=eth0,{mac},1", *forged, url
+        *("curl", "--silent", "--fail"), *words, *forged, url
     )
     assert done.returncode == 0, done.stderr
     assert server.boot(boot.boot_id).address == told["ip"]
@@ -120,7 +121,7 @@ def test_a_stranger_gets_nothing(server: BootServer, host: Host, tmp_path: Path)
 def test_a_machine_gets_its_own_script_and_no_other(
     server: BootServer, host: Host, boot: Row[Any], mac: str, tmp_path: Path
 ) -> None:
-    neighbour_mac = mac.replace("52:54:00", "52:54:01")
+    neighbour_mac = f"52:54:00:00:00:{next(_next_mac):02x}"
     neighbour = server.segment.add_host(neighbour_mac)
     other = server.open_boot(server.add_machine(neighbour_mac), neighbour_mac)
     told = ask_dhcp(neighbour, tmp_path, LOADER)
