@@ -1,10 +1,11 @@
 """Keeps one virtual machine: `python -m tests.lab.vm_keeper FILE` with what `tests.lab.vms` says of it.
 
-It takes orders (`on pxe`, `off none`) from the pipe FILE.orders, one at a time, and starts and stops QEMU
-as a BMC's orders start and stop a machine. It ends with its owner, and QEMU with it. The pid of a QEMU
-that runs stands in FILE.pid, where the BMC looks whether the machine is on.
+It takes orders (`on pxe`, `off`) from the pipe FILE.orders, one at a time, and starts and stops QEMU as a
+BMC's orders start and stop a machine. It ends with its owner, and QEMU and the disks with it. The pid of
+QEMU stands in FILE.pid, where the BMC looks whether a machine that it switched on still runs.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.segment import die_with_parent
+from tests.lab.vm_command import qemu_command
 
-OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+_ORDERS = {"pxe": "network", "disk": "disk"}
 
 
 class Keeper:
@@ -29,11 +31,13 @@ class Keeper:
         self._qemu: subprocess.Popen[bytes] | None = None
         # Open for writing too, so that the end of one writer is no end of file.
         self._orders = os.open(f"{place}.orders", os.O_RDWR)
+        self._order = self._vm["order"]  # what a reboot starts from
+        self._unplugged: set[str] = set()
         self._buffer = b""
         self._resets = False
 
     def run(self) -> None:
-        """Obey until killed."""
+        """Obey until told to end."""
         while True:
             streams = [self._orders]
             if self._qemu is not None and self._qemu.stdout is not None:
@@ -41,23 +45,42 @@ class Keeper:
             ready, _, _ = select.select(streams, [], [])
             if self._orders in ready:
                 for order in os.read(self._orders, 4096).decode().splitlines():
-                    event, _, device = order.partition(" ")
-                    self._obey(event, device)
+                    self._obey(*order.split())
             elif self._qemu is not None:
                 self._listen()
 
-    def _obey(self, event: str, device: str) -> None:
-        if event in ("off", "cycle", "reset"):
-            self._stop()
-        if event in ("on", "cycle", "reset"):
-            self._start(device)
-        elif event == "soft":
-            self._say({"execute": "system_powerdown"})
-        elif event == "pause":
-            self._say({"execute": "stop"})
+    def close(self) -> None:
+        """End QEMU, and remove what takes space."""
+        self._stop()
+        for path in (*self._vm["disks"], f"{self._place}.vars", self._pid, f"{self._place}.orders"):
+            Path(path).unlink(missing_ok=True)
+
+    def _obey(self, event: str, what: str = "", is_persistent: str = "0") -> None:
+        match event:
+            case "on" | "cycle" | "reset":
+                asked = _ORDERS.get(what, self._vm["order"])
+                self._order = asked if is_persistent == "1" else self._vm["order"]
+                self._start(asked)
+            case "off":
+                self._pid.unlink(missing_ok=True)
+                self._stop()
+            case "die":
+                self._stop()
+            case "soft":
+                self._say("system_powerdown")
+            case "pause":
+                self._say("stop")
+            case "resume":
+                self._say("cont")
+            case "unplug":
+                self._unplugged.add(what)
+                self._say("set_link", name=what, up=False)
+            case "plug":
+                self._unplugged.discard(what)
+                self._say("set_link", name=what, up=True)
 
     def _listen(self) -> None:
-        """What QEMU says of its guest: a guest that resets starts again, in its own boot order."""
+        """What QEMU says of its guest: a guest that resets starts again, in the machine's own order."""
         assert self._qemu is not None
         assert self._qemu.stdout is not None
         data = os.read(self._qemu.stdout.fileno(), 65536)
@@ -67,29 +90,33 @@ class Keeper:
             if said.get("event") == "SHUTDOWN":
                 self._resets = said["data"]["reason"] == "guest-reset"
         if not data:
-            resets = self._resets
-            self._stop()
-            if resets:
-                self._start("none")
+            if self._resets:
+                self._start(self._order)
+            else:
+                self._stop()  # its pid stays written down: so the BMC learns that it is off
 
-    def _start(self, device: str) -> None:
-        first = {"pxe": "network", "disk": "disk"}.get(device, self._vm["order"])
+    def _start(self, first: str) -> None:
+        # Between two processes of a machine that stays on, there is none whose end could be seen.
+        self._pid.unlink(missing_ok=True)
+        self._stop()
         with Path(f"{self._place}.boots").open("a") as boots:
             boots.write(f"{first}\n")
         with Path(f"{self._place}.qemu").open("ab") as log:
             self._qemu = subprocess.Popen(
-                self._command(first),
+                qemu_command(self._vm, self._place, first),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 preexec_fn=die_with_parent,
             )
         self._buffer, self._resets = b"", False
-        self._say({"execute": "qmp_capabilities"})
+        self._say("qmp_capabilities")
+        for card in self._unplugged:
+            self._say("set_link", name=card, up=False)
+        self._say("cont")
         self._pid.write_text(str(self._qemu.pid))
 
     def _stop(self) -> None:
-        self._pid.unlink(missing_ok=True)
         if self._qemu is not None:
             self._qemu.kill()
             self._qemu.wait()
@@ -98,35 +125,26 @@ class Keeper:
                     stream.close()
             self._qemu = None
 
-    def _say(self, command: dict[str, str]) -> None:
-        if self._qemu is not None and self._qemu.stdin is not None:
-            self._qemu.stdin.write(json.dumps(command).encode() + b"\n")
+    def _say(self, command: str, **arguments: Any) -> None:
+        if self._qemu is None or self._qemu.stdin is None:
+            return  # nobody hears it: the machine is off
+        words = {"execute": command, "arguments": arguments}
+        with contextlib.suppress(BrokenPipeError):  # we shall read of its end
+            self._qemu.stdin.write(json.dumps(words).encode() + b"\n")
             self._qemu.stdin.flush()
 
-    def _command(self, first: str) -> list[str]:
-        vm = self._vm
-        command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi"]
-        command += ["-smp", "2", "-m", str(vm["memory"]), "-display", "none", "-no-reboot"]
-        command += ["-qmp", "stdio", "-serial", f"file:{self._place}.console"]
-        command += ["-smbios", f"type=1,serial={vm['serial_number']},manufacturer=lab,product=vm"]
-        if vm["firmware"] == "uefi":
-            flash = "if=pflash,format=raw"
-            command += ["-drive", f"{flash},readonly=on,file={OVMF_CODE}"]
-            command += ["-drive", f"{flash},file={self._place}.vars"]
-        for number, (tap, mac) in enumerate(vm["nics"]):
-            netdev = f"tap,id=net{number},ifname={tap},script=no,downscript=no"
-            # Only the first card boots: the others have no ROM.
-            boots = f"bootindex={int(first != 'network')}" if number == 0 else "romfile="
-            device = f"virtio-net-pci,netdev=net{number},mac={mac},{boots}"
-            command += ["-netdev", netdev, "-device", device]
-        for number, disk in enumerate(vm["disks"]):
-            drive = f"if=none,id=disk{number},format=raw,file={disk},cache=unsafe,discard=unmap"
-            boots = f",bootindex={int(first != 'disk')}" if number == 0 else ""
-            device = f"virtio-blk-pci,drive=disk{number},serial=DISK{number}{boots}"
-            command += ["-drive", drive, "-device", device]
-        return command
+
+def main() -> None:
+    """Keep the machine until SIGTERM, which is also what the owner's death sends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's to hear
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    keeper = Keeper(Path(sys.argv[1]))
+    try:
+        keeper.run()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        keeper.close()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's to hear
-    Keeper(Path(sys.argv[1])).run()
+    main()

@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import Literal, Self
 
 from tests.lab.bmc import Profile, Simulator
-from tests.lab.bmc.ipmi_sim import IpmiSim
-from tests.lab.segment import Segment, die_with_parent
-from tests.lab.vm_keeper import OVMF_CODE
+from tests.lab.bmc.ipmi_sim import IpmiSim, end_with_parent
+from tests.lab.segment import Segment
+from tests.lab.vm_command import OVMF_VARS
 
 _HOOK = Path(__file__).with_name("vm-hook")
 _REPOSITORY = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ class VmRack:
         return self._directory / self.machines[name].bmc_address
 
     def console(self, name: str) -> str:
-        """What the machine wrote to its serial port since it was last switched on."""
+        """What the machine wrote to its serial port, from its first start on."""
         file = Path(f"{self.place(name)}.console")
         return file.read_text(errors="replace") if file.exists() else ""
 
@@ -94,23 +94,29 @@ class VmRack:
         return file.read_text().split() if file.exists() else []
 
     def is_on(self, name: str) -> bool:
-        """Whether the machine has power."""
-        return Path(f"{self.place(name)}.pid").exists()
+        """Whether the machine has power, whatever its BMC says."""
+        file = Path(f"{self.place(name)}.pid")
+        return file.exists() and Path("/proc", file.read_text().strip() or "0").exists()
 
-    def order(self, name: str, event: str, device: str = "none") -> None:
-        """Do something to the machine's power without its BMC; `pause` makes it hang."""
+    def disk(self, name: str, number: int = 0) -> Path:
+        """One of the machine's disks, to look at and, while the machine is off, to write to."""
+        return Path(f"{self.place(name)}.disk{number}")
+
+    def order(self, name: str, event: str, what: str = "none") -> None:
+        """Do something to the machine without its BMC: what a BMC does to its power, and more.
+
+        `pause` makes it hang, and `resume` ends that; `die` ends it, which nobody tells its BMC.
+        """
         with Path(f"{self.place(name)}.orders").open("w") as orders:
-            orders.write(f"{event} {device}\n")
+            orders.write(f"{event} {what}\n")
 
-    def unplug(self, name: str) -> None:
-        """Pull the cable out of the machine's first card."""
-        number = list(self.machines).index(name)
-        self._segment.ip(f"link set {_tap(number, 0)} nomaster")
+    def unplug(self, name: str, card: int = 0) -> None:
+        """Pull the cable out of a card; it stays so when the machine is switched off and on."""
+        self.order(name, "unplug", f"nic{card}")
 
-    def plug(self, name: str) -> None:
+    def plug(self, name: str, card: int = 0) -> None:
         """Put it in again."""
-        number = list(self.machines).index(name)
-        self._segment.ip(f"link set {_tap(number, 0)} master {self._segment.bridge}")
+        self.order(name, "plug", f"nic{card}")
 
     def _furnish(self, machine: Vm, number: int) -> None:
         place = self.place(machine.name)
@@ -122,12 +128,12 @@ class VmRack:
             nics.append((tap, mac))
         disks = []
         for disk, size in enumerate(machine.disks):
-            file = Path(f"{place}.disk{disk}")
+            file = self.disk(machine.name, disk)
             with file.open("wb") as empty:
                 empty.truncate(size)
             disks.append(str(file))
         if machine.firmware == "uefi":
-            shutil.copy(OVMF_CODE.replace("CODE", "VARS"), f"{place}.vars")
+            shutil.copy(OVMF_VARS, f"{place}.vars")
         os.mkfifo(f"{place}.orders")
         known = {
             "serial_number": machine.serial_number or machine.name,
@@ -147,7 +153,7 @@ class VmRack:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     def _start_bmcs(self) -> None:
@@ -162,15 +168,13 @@ class VmRack:
         )
         for machine in self.machines.values():
             if machine.bmc == "ipmi_sim":
-                self._open.enter_context(
-                    IpmiSim(machine.bmc_address, self._directory, hook=_HOOK)
-                )
+                self._open.enter_context(IpmiSim(machine.bmc_address, self._directory, hook=_HOOK))
 
     def _close(self) -> None:
         self._open.close()
         for keeper in self._keepers.values():
-            keeper.kill()  # the kernel ends its QEMU
-            keeper.wait()
+            keeper.terminate()
+            keeper.wait(20)
 
 
 def _tap(machine: int, card: int) -> str:
