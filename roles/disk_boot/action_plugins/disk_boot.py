@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from api.bmc.fleet import ask_bmcs
 from api.bmc.operations import Operation, await_off, boot_from_disk
-from api.bmc.target import BmcResult, BmcTarget
+from api.bmc.target import BmcResult
 from api.settings import Settings, load_settings
 from api.ssh.session import Sessions
 from api.ssh.target import Refused, Result, Target, ask_all
@@ -64,7 +64,24 @@ def _boot(engine: Engine, settings: Settings, nodes: list[str], deadline: float)
     with writing(engine) as connection:
         found = read_installations(connection, nodes)
         set_local(connection, nodes, deadline + _SPARE)
-        targets = bmc_targets(connection, settings, nodes)
+    # An installer reports its end before the file systems are unmounted, and then switches off.
+    ending = await_off(settings.soft_off_deadline, hard_after=settings.power_deadline)
+    theirs = {node: one for node, one in found.items() if _has_installer(one)}
+    ended = _order(engine, settings, theirs, ending)
+    lost = {answer.node for answer in ended if not answer.ok}
+    left = {node: one for node, one in found.items() if node not in lost}
+    answers = _order(engine, settings, left, boot_from_disk(settings.power_deadline))
+    failed = [Result(a.node, False, a.message, a.reason) for a in ended + answers if not a.ok]
+    booting = {answer.node: found[answer.node] for answer in answers if answer.ok}
+    return failed + _wait(engine, settings, booting, deadline)
+
+
+def _order(
+    engine: Engine, settings: Settings, found: Mapping[str, Installation], operation: Operation
+) -> list[BmcResult]:
+    """One operation on the BMCs of these machines."""
+    with reading(engine) as connection:
+        targets = bmc_targets(connection, settings, list(found))
 
     def heard(answer: BmcResult) -> None:  # at once, so that the log is in order of time
         boot = found[answer.node].boot
@@ -73,20 +90,7 @@ def _boot(engine: Engine, settings: Settings, nodes: list[str], deadline: float)
             if answer.ok and boot is not None:
                 say(connection, boot, f"BMC: {answer.message}")
 
-    def ask(asked: Iterable[BmcTarget], operation: Operation) -> list[BmcResult]:
-        return ask_bmcs(asked, operation, **settings.bmc_limits, heard=heard)
-
-    # An installer reports its end before the file systems are unmounted, and then switches off.
-    ending = await_off(settings.soft_off_deadline, hard_after=settings.power_deadline)
-    ended = ask((targets[node] for node in found if _has_installer(found[node])), ending)
-    lost = {answer.node for answer in ended if not answer.ok}
-    answers = ask(
-        (target for node, target in targets.items() if node not in lost),
-        boot_from_disk(settings.power_deadline),
-    )
-    failed = [Result(a.node, False, a.message, a.reason) for a in ended + answers if not a.ok]
-    booting = {answer.node: found[answer.node] for answer in answers if answer.ok}
-    return failed + _wait(engine, settings, booting, deadline)
+    return ask_bmcs(targets.values(), operation, **settings.bmc_limits, heard=heard)
 
 
 def _has_installer(installation: Installation) -> bool:
