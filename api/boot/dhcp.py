@@ -31,9 +31,14 @@ def options_file(boots: Sequence[Armed]) -> str:
     )
 
 
-def scripts_file(boots: Sequence[Armed]) -> str:
-    """The same where another server gives the addresses: such answers take no options from files."""
-    return "".join(f"dhcp-boot=tag:{boot.boot_id},tag:ipxe,{boot.script_url}\n" for boot in boots)
+def scripts_file(boots: Sequence[Armed], server: str) -> str:
+    """The same where another server gives the addresses: such answers take no options from files.
+
+    iPXE takes an answer without the address of a next server for none, and asks for ever.
+    """
+    return "".join(
+        f"dhcp-boot=tag:{boot.boot_id},tag:ipxe,{boot.script_url},,{server}\n" for boot in boots
+    )
 
 
 class Kind(StrEnum):

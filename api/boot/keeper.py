@@ -58,7 +58,7 @@ class Network:
     """Where machines boot, as dnsmasq's configuration says it."""
 
     interface: str
-    is_proxy: bool  # another server gives the addresses
+    proxy: str  # this host's address, where another server gives the addresses; else ""
 
 
 def read_network(directory: Path) -> Network:
@@ -74,8 +74,8 @@ def read_network(directory: Path) -> Network:
     interface = re.search(r"^interface=(\S+)$", text, re.MULTILINE)
     if interface is None:
         raise FirstboxError(f"{path} has no line interface=NAME.")
-    is_proxy = re.search(r"^dhcp-range=.*,proxy\b", text, re.MULTILINE) is not None
-    return Network(interface[1], is_proxy)
+    proxy = re.search(r"^dhcp-range=([0-9.]+),proxy\b", text, re.MULTILINE)
+    return Network(interface[1], proxy[1] if proxy else "")
 
 
 class Keeper:
@@ -105,7 +105,7 @@ class Keeper:
 
     def run_until(self, stop: threading.Event) -> None:
         """Work until `stop` is set; dnsmasq ends with us."""
-        if not self._network.is_proxy:
+        if not self._network.proxy:
             refuse_beside_others(self._network.interface)
         with self._database_may_be_away():
             self._look()
@@ -116,7 +116,7 @@ class Keeper:
         logger.info(
             "answering on %s, %s",
             self._network.interface,
-            "beside another DHCP server" if self._network.is_proxy else "as its DHCP server",
+            "beside another DHCP server" if self._network.proxy else "as its DHCP server",
         )
         try:
             while not stop.wait(_LOOK):
@@ -159,13 +159,13 @@ class Keeper:
 
     def _tell(self, armed: tuple[Armed, ...]) -> None:
         directory = self._settings.boot
-        is_proxy = self._network.is_proxy
+        proxy = self._network.proxy
         _write(directory / HOSTS, hosts_file(armed))
         _write(directory / OPTIONS, options_file(armed))
-        _write(directory / SCRIPTS, scripts_file(armed) if is_proxy else "")
+        _write(directory / SCRIPTS, scripts_file(armed, proxy) if proxy else "")
         self._written, self._unread_since = armed, time.monotonic()
         # Per-machine answers of a proxy stand in the configuration, which is read at start only.
-        if is_proxy:
+        if proxy:
             self._dhcp.restart()
         else:
             self._dhcp.reread()

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Engine
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from api.boot.callers import Callers
 from api.boot.hello import read_hello, read_progress
 from api.boot.installers import (
     Installation,
@@ -28,7 +29,7 @@ from api.boot.installers import (
 )
 from api.boot.recorder import Recorder
 from api.boot.render import Script, boot_script, disk_script, ramdisk_options
-from api.domain.booting import NOBODY, Booting, boots_from, find_caller, greet
+from api.domain.booting import NOBODY, Booting, boots_from, greet
 from api.errors import Busy, Conflict, FirstboxError, Malformed, NotFound, OurFault, OverLimit
 from api.images.manifest import ManifestError, read_manifest
 from api.os_config.cloud_init import meta_data
@@ -64,6 +65,7 @@ class Call:
 
     means: Means
     recorder: Recorder
+    caller: Booting
     token: str
     address: str
     body: bytes
@@ -73,10 +75,6 @@ class Call:
         """The URL all addresses of this boot begin with."""
         return f"{self.means.settings.boot_url}/boot/{self.token}"
 
-    def caller(self, connection: Connection) -> Booting:
-        """Who is calling. Raises NotFound."""
-        return find_caller(connection, Seal(self.means.settings.keys), self.token)
-
     def note(self, sighting: Sighting) -> None:
         """Have it written into the boot's row and the job's log, soon."""
         self.recorder.put(sighting, self.means.engine, self.means.threads)
@@ -84,10 +82,11 @@ class Call:
 
 def boot_routes() -> list[Route]:
     """The routes of one app."""
-    recorder = Recorder()
+    recorder, callers = Recorder(), Callers()
 
     def route(name: str, answer: Callable[[Call], Response], *methods: str) -> Route:
-        return Route(f"/boot/{{token}}/{name}", _endpoint(recorder, answer), methods=methods)
+        endpoint = _endpoint(recorder, callers, answer)
+        return Route(f"/boot/{{token}}/{name}", endpoint, methods=methods)
 
     return [
         route("script.ipxe", script, "GET"),
@@ -103,20 +102,17 @@ def boot_routes() -> list[Route]:
 
 def script(call: Call) -> Response:
     """The machine's iPXE script."""
-    with reading(call.means.engine) as connection:
-        caller = call.caller(connection)
-        image = None if _is_image(caller) else boots_from(connection, caller)
-    boot = caller.boot
+    caller, boot = call.caller, call.caller.boot
     if boot.done_time is not None:
         call.note(
             _seen(caller, None, "is installed and boots from the network again: on to its disk")
         )
         return PlainTextResponse(disk_script(boot.node_id))
-    more = call.means.settings.boot_options.split()
-    if image is None:
+    if boot.method == BootMethod.IMAGE:
         options = ramdisk_options(call.base)
     else:
-        options = kernel_options(boot.method, _installation(call, caller, image))
+        options = kernel_options(boot.method, _installation(call))
+    more = call.means.settings.boot_options.split()
     call.note(_seen(caller, "script_time", "fetched its boot script"))
     return PlainTextResponse(
         boot_script(Script(boot.node_id, boot.mac, call.base, (*options, *more)))
@@ -135,22 +131,20 @@ def initrd(call: Call) -> Response:
 
 def _large_file(call: Call, name: str, column: str | None) -> Response:
     with reading(call.means.engine) as connection:
-        caller = call.caller(connection)
-        directory = boots_from(connection, caller).directory
-    call.note(_seen(caller, column, f"fetched the {name}"))
+        directory = boots_from(connection, call.caller).directory
+    call.note(_seen(call.caller, column, f"fetched the {name}"))
     return RedirectResponse(f"{call.means.settings.boot_url}/files/{directory}/{name}", 302)
 
 
 def hello(call: Call) -> Response:
     """The ramdisk runs, and says what machine it is on."""
     said = read_hello(call.body)
+    try:
+        sighting = greet(call.caller, said, call.address)
+    except Conflict as refused:
+        call.note(Sighting(call.caller.boot, refused.message, is_failure=True))
+        raise
     with writing(call.means.engine) as connection:
-        caller = call.caller(connection)
-        try:
-            sighting = greet(caller, said, call.address)
-        except Conflict as refused:
-            call.note(Sighting(caller.boot, refused.message, is_failure=True))
-            raise
         record(connection, [sighting])
     return PlainTextResponse("Welcome.\n")
 
@@ -160,13 +154,10 @@ def installer_file(name: str) -> Callable[[Call], Response]:
     method, render, column = _INSTALLER_FILES[name]
 
     def answer(call: Call) -> Response:
-        with reading(call.means.engine) as connection:
-            caller = call.caller(connection)
-            if caller.boot.method != method:
-                raise NotFound(NOBODY)
-            image = boots_from(connection, caller)
-        text = render(_installation(call, caller, image))
-        sighting = _seen(caller, column, f"its installer fetched {name}")
+        if call.caller.boot.method != method:
+            raise NotFound(NOBODY)
+        text = render(_installation(call))
+        sighting = _seen(call.caller, column, f"its installer fetched {name}")
         if column is None:
             call.note(sighting)
         else:
@@ -193,20 +184,17 @@ _INSTALLER_FILES: dict[str, tuple[BootMethod, Callable[[Installation], str], str
 
 def done(call: Call) -> Response:
     """The installer is through."""
+    if call.caller.boot.method == BootMethod.IMAGE:
+        raise NotFound(NOBODY)
     with writing(call.means.engine) as connection:
-        caller = call.caller(connection)
-        if _is_image(caller):
-            raise NotFound(NOBODY)
-        record(connection, [_seen(caller, "done_time", "its installer reports its end")])
+        record(connection, [_seen(call.caller, "done_time", "its installer reports its end")])
     return PlainTextResponse("Well done.\n")
 
 
-def _is_image(caller: Booting) -> bool:
-    return bool(caller.boot.method == BootMethod.IMAGE)
-
-
-def _installation(call: Call, caller: Booting, image: Row[Any]) -> Installation:
-    settings, machine = call.means.settings, caller.machine
+def _installation(call: Call) -> Installation:
+    settings, machine = call.means.settings, call.caller.machine
+    with reading(call.means.engine) as connection:
+        image = boots_from(connection, call.caller)
     access = settings.ssh_access(machine.zone_id)
     key = Path(f"{access.private_key}.pub")
     try:
@@ -216,7 +204,7 @@ def _installation(call: Call, caller: Booting, image: Row[Any]) -> Installation:
         raise OurFault(f"An installation cannot be described: {error}") from error
     return Installation(
         node_id=machine.node_id,
-        provision_id=caller.boot.provision_id,
+        provision_id=call.caller.boot.provision_id,
         base=call.base,
         wanted=wanted_of(machine),
         disk=machine.os_disk_name.removeprefix("/dev/"),
@@ -230,9 +218,7 @@ def _installation(call: Call, caller: Booting, image: Row[Any]) -> Installation:
 def progress(call: Call) -> Response:
     """How much of the image is written; a log line for each tenth."""
     percent = read_progress(call.body)
-    with reading(call.means.engine) as connection:
-        caller = call.caller(connection)
-    call.note(Sighting(caller.boot, f"{percent // 10 * 10} % of the image is written"))
+    call.note(Sighting(call.caller.boot, f"{percent // 10 * 10} % of the image is written"))
     return PlainTextResponse("Thanks.\n")
 
 
@@ -253,18 +239,16 @@ def _seen(caller: Booting, column: str | None, text: str) -> Sighting:
 
 
 def _endpoint(
-    recorder: Recorder, answer: Callable[[Call], Response]
+    recorder: Recorder, callers: Callers, answer: Callable[[Call], Response]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         means: Means = request.app.state.means
+        token = request.path_params["token"]
+        seal = Seal(means.settings.keys)
         try:
-            call = Call(
-                means,
-                recorder,
-                request.path_params["token"],
-                request.client.host if request.client else "",
-                await _body(request),
-            )
+            caller = await callers.find(token, means.engine, seal, means.threads)
+            address = request.client.host if request.client else ""
+            call = Call(means, recorder, caller, token, address, await _body(request))
             return await asyncio.get_running_loop().run_in_executor(means.threads, answer, call)
         except FirstboxError as error:
             if isinstance(error, OurFault):

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from api.errors import Conflict, NotFound, OurFault
+from api.errors import Conflict, OurFault
 from api.states import BootMethod
 from api.store.bm_nodes import get_bm_nodes
-from api.store.boots import Sighting, find_by_token
+from api.store.boots import Sighting, find_by_tokens
 from api.store.images import RAMDISK, find_image, get_image
 from api.store.sealing import Seal
 
@@ -30,13 +30,15 @@ class Booting:
     machine: Row[Any]  # its registration
 
 
-def find_caller(connection: Connection, seal: Seal, token: str) -> Booting:
-    """Whose token this is. Raises NotFound for any that nobody waits for, whatever the cause."""
-    boot = find_by_token(connection, seal, token)
-    machine = boot and get_bm_nodes(connection, [boot.node_id]).get(boot.node_id)
-    if boot is None or machine is None:
-        raise NotFound(NOBODY)
-    return Booting(boot, machine)
+def find_callers(connection: Connection, seal: Seal, tokens: Sequence[str]) -> dict[str, Booting]:
+    """Whose tokens these are; those that nobody waits for, whatever the cause, are left out."""
+    boots = find_by_tokens(connection, seal, tokens)
+    machines = get_bm_nodes(connection, {boot.node_id for boot in boots.values()})
+    return {
+        token: Booting(boot, machines[boot.node_id])
+        for token, boot in boots.items()
+        if boot.node_id in machines
+    }
 
 
 def boots_from(connection: Connection, caller: Booting) -> Row[Any]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from api.states import BootState
-from api.store.ids import new_id
+from api.store.ids import chunks, new_id
 from api.store.jobs import add_lines, lock_job
 from api.store.sealing import Seal
 from api.store.tables import Boot, columns
@@ -57,17 +57,24 @@ def token_of(seal: Seal, boot_id: str) -> str:
     return f"{boot_id}-{seal.sign(f'boot {boot_id}')}"
 
 
-def find_by_token(connection: Connection, seal: Seal, token: str) -> Row[Any] | None:
-    """The boot that a token belongs to while it is answered; None for anything else."""
-    parts = _TOKEN.fullmatch(token)
-    if parts is None or not seal.is_signed(f"boot {parts[1]}", parts[2]):
-        return None
-    query = select(BOOT).where(
-        BOOT.c.boot_id == parts[1],
-        BOOT.c.state == BootState.OPEN,
-        BOOT.c.expire_time > time.time(),
-    )
-    return connection.execute(query).one_or_none()
+def find_by_tokens(
+    connection: Connection, seal: Seal, tokens: Sequence[str]
+) -> dict[str, Row[Any]]:
+    """The boots that tokens belong to while they are answered: token -> row; others are left out."""
+    genuine = {}
+    for token in tokens:
+        parts = _TOKEN.fullmatch(token)
+        if parts is not None and seal.is_signed(f"boot {parts[1]}", parts[2]):
+            genuine[parts[1]] = token
+    found: dict[str, Row[Any]] = {}
+    for chunk in chunks(list(genuine)):
+        query = select(BOOT).where(
+            BOOT.c.boot_id.in_(chunk),
+            BOOT.c.state == BootState.OPEN,
+            BOOT.c.expire_time > time.time(),
+        )
+        found.update((genuine[row.boot_id], row) for row in connection.execute(query))
+    return found
 
 
 def active_boots(connection: Connection) -> Sequence[Row[Any]]:
@@ -98,13 +105,21 @@ def last_boots(connection: Connection, provision_ids: Mapping[str, str]) -> dict
     }
 
 
-def see(connection: Connection, boot_id: str, values: Mapping[str, Any]) -> None:
-    """Set columns of a boot; a time that is known already stays (the first one counts)."""
-    first = {
-        name: func.coalesce(BOOT.c[name], value) if name.endswith("_time") else value
-        for name, value in values.items()
-    }
-    connection.execute(update(BOOT).where(BOOT.c.boot_id == boot_id).values(**first))
+def see(connection: Connection, boots: Mapping[str, Mapping[str, Any]]) -> None:
+    """Set columns of boots (id -> values); a time that is known already stays (the first one counts)."""
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for boot_id, values in boots.items():
+        row = {f"to_{name}": value for name, value in values.items()}
+        by_columns.setdefault(tuple(values), []).append({"of": boot_id, **row})
+    for names, rows in by_columns.items():
+        new = {name: bindparam(f"to_{name}", type_=BOOT.c[name].type) for name in names}
+        first = {
+            name: func.coalesce(BOOT.c[name], value) if name.endswith("_time") else value
+            for name, value in new.items()
+        }
+        connection.execute(
+            update(BOOT).where(BOOT.c.boot_id == bindparam("of")).values(first), rows
+        )
 
 
 def take_up(connection: Connection, boot_id: str, job_id: str, seconds: float) -> None:
@@ -154,9 +169,13 @@ class Sighting:
 
 def record(connection: Connection, sightings: Sequence[Sighting]) -> None:
     """Write down what was seen of any number of machines, each at its own time."""
+    seen: dict[str, dict[str, Any]] = {}
     for sighting in sightings:
         if sighting.values:
-            see(connection, sighting.boot.boot_id, sighting.values)
+            earlier = seen.get(sighting.boot.boot_id, {})
+            first = {name: value for name, value in earlier.items() if name.endswith("_time")}
+            seen[sighting.boot.boot_id] = {**earlier, **sighting.values, **first}
+    see(connection, seen)
     by_job: dict[str, list[Sighting]] = {}
     for sighting in sightings:
         if sighting.text:

@@ -82,4 +82,5 @@ def test_a_thousand_requests_without_an_end_are_not_remembered_for_ever() -> Non
 def test_dnsmasq_reads_who_is_answered_and_where_its_script_is() -> None:
     assert hosts_file([BOOT]) == f"{MAC},set:b-AAAAAAAA\n"
     assert options_file([BOOT]) == f"tag:b-AAAAAAAA,tag:ipxe,option:bootfile-name,{URL}\n"
-    assert scripts_file([BOOT]) == f"dhcp-boot=tag:b-AAAAAAAA,tag:ipxe,{URL}\n"
+    line = f"dhcp-boot=tag:b-AAAAAAAA,tag:ipxe,{URL},,10.77.0.1\n"
+    assert scripts_file([BOOT], "10.77.0.1") == line
