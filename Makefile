@@ -46,6 +46,10 @@ test: install-dev ## Run every test: the roles with molecule, then all others wi
 	deploy/run-molecule
 	pytest
 
+.PHONY: acceptance
+acceptance: install-dev ## Install two virtual machines over IPMI and network boot, and look at them
+	pytest -v tests/acceptance
+
 .PHONY: lint
 lint: install-dev ## Check format, types, import directions, YAML and Ansible content
 	ruff check
