@@ -41,9 +41,12 @@ def kernel_options(method: str, one: Installation) -> tuple[str, ...]:
     host, _, domain = one.wanted.hostname.partition(".")
     match method:
         case BootMethod.PRESEED:
-            words = ("auto=true", "priority=critical", "interface=auto", f"hostname={host}")
+            words = ("auto=true", "priority=critical", "interface=auto")
+            names = (f"hostname={host}", f"domain={domain}")
+            # Asked before the file is fetched: the network of installations may lead nowhere else.
+            route = "netcfg/no_default_route=true"
             # Behind the dashes: what the installed system's kernel is told too, such as consoles.
-            return (*words, f"domain={domain}", f"url={one.base}/preseed.cfg", "---")
+            return (*words, *names, route, f"url={one.base}/preseed.cfg", "---")
         case BootMethod.KICKSTART:
             repository = _url(one, "repository")
             return ("ip=dhcp", f"inst.ks={one.base}/kickstart.cfg", f"inst.repo={repository}")
