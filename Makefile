@@ -21,12 +21,20 @@ help: ## Show these lines
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand --tabs=20
 
 .PHONY: demo
-demo: packages-lab .venv/run ## Start six machines and the service, take stock of them, and show it
+demo: $(if $(RACK),packages-rack,packages-lab) .venv/run ## Start six machines and the service, take stock of them, and show it; RACK=1 installs one more
 	@python -m demo start
 
 .PHONY: demo-stop
 demo-stop: ## End what `make demo` started and remove what it made
 	@if [[ -x $(BIN)/python ]]; then python -m demo stop; else echo "No demo was started here."; fi
+
+.PHONY: rack
+rack: packages-rack .venv/run ## Start virtual machines with BMCs, and a service that can install them; MACHINES=2
+	@python -m demo rack
+
+.PHONY: rack-stop
+rack-stop: ## End what `make rack` started and remove what it made
+	@if [[ -x $(BIN)/python ]]; then python -m demo rack-stop; else echo "No rack was started here."; fi
 
 .PHONY: install
 install: packages-run .venv/run ## Install what the service needs, into .venv
@@ -79,15 +87,17 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet $(UPGRADE) --ge
 	--constraint deploy/lock-constraints.txt
 
 .PHONY: clean
-clean: demo-stop ## Remove .venv and everything that tools left here
+clean: demo-stop rack-stop ## Remove .venv and everything that tools left here
 	rm -rf .venv *.egg-info .{mypy,ruff,pytest,import_linter}_cache .hypothesis build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: packages-run packages-lab packages-test packages-bench
+.PHONY: packages-run packages-lab packages-rack packages-test packages-bench
 packages-run:
 	@deploy/install-system-packages run
 packages-lab:
 	@deploy/install-system-packages run lab
+packages-rack:
+	@deploy/install-system-packages run boot lab
 packages-test:
 	@deploy/install-system-packages test
 packages-bench:

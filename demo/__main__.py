@@ -1,8 +1,8 @@
-"""`python -m demo start`, `python -m demo stop`; see `make demo`.
+"""`python -m demo start`, `stop`, `rack`, `rack-stop`; see `make demo` and `make rack`.
 
 Six machines with SSH servers (tests/lab), the service with an API and a worker, and a client that
 adds the machines by their addresses, follows the job, and shows what was found. The service and
-the machines go on until `stop`.
+the machines go on until `stop`. With RACK=1 a virtual machine without an operating system is installed too.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import shutil
 import sys
 from typing import Any
 
-from demo import DemoError, client, screen, service
+from demo import DemoError, client, rack, screen, service
 from demo.place import (
     BIN,
     HOME,
@@ -36,9 +36,9 @@ FIRST, LAST = "127.0.20.1", f"127.0.20.{MACHINES}"
 
 def main() -> int:
     """Do what the command line says."""
-    commands = {"start": start, "stop": stop}
+    commands = {"start": start, "stop": stop, "rack": start_rack, "rack-stop": stop_rack}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        print("usage: python -m demo start | stop", file=sys.stderr)
+        print(f"usage: python -m demo {' | '.join(commands)}", file=sys.stderr)
         return 2
     try:
         return commands[sys.argv[1]]()
@@ -51,8 +51,7 @@ def main() -> int:
 
 def start() -> int:
     """Make what is not there yet, then go through it all; 0 when every node was collected."""
-    if os.geteuid() != 0:
-        raise DemoError("The machines need namespaces, which only root makes: sudo make demo")
+    _require_root("demo")
     if service.is_running() and (LAB / "supervisor.pid").exists():
         screen.say(
             f"The service (http://127.0.0.1:{read_setting('port')}) and six machines run already."
@@ -62,9 +61,17 @@ def start() -> int:
         make()
     url = f"http://127.0.0.1:{read_setting('port')}"
     service.wait_until_ready(url)
-    status = go_through(client.Client(url, TOKEN.read_text().strip()))
+    statuses = [go_through(client.Client(url, TOKEN.read_text().strip()))["status"]]
+    if os.environ.get("RACK"):
+        screen.heading("5. ProvisionBMNodes for a virtual machine without an operating system")
+        statuses.append(rack.install_one(port=int(os.environ.get("FIRSTBOX_RACK_PORT", "8011"))))
     tell_how_to_go_on(url)
-    return 0 if status["status"] == "successful" else 1
+    return 0 if set(statuses) == {"successful"} else 1
+
+
+def _require_root(target: str) -> None:
+    if os.geteuid() != 0:
+        raise DemoError(f"The machines need namespaces, which only root makes: sudo make {target}")
 
 
 def make() -> None:
@@ -76,14 +83,14 @@ def make() -> None:
         "The first time, their root directories are built from packages, which takes a minute."
     )
     ssh_port = os.environ.get("FIRSTBOX_SSH_PORT", "2222")
-    rack = start_machines(ssh_port)
-    screen.say(f"{rack['first']} to {rack['last']}, port {rack['port']}.")
+    machines = start_machines(ssh_port)
+    screen.say(f"{machines['first']} to {machines['last']}, port {machines['port']}.")
     screen.heading("2. The service")
     write_settings(
         {
             "port": port,
-            "ssh_port": rack["port"],
-            "ssh_private_key": rack["private_key"],
+            "ssh_port": machines["port"],
+            "ssh_private_key": machines["private_key"],
             "allowed_networks": json.dumps(["127.0.20.0/24"]),
         }
     )
@@ -105,8 +112,8 @@ def start_machines(ssh_port: str) -> dict[str, Any]:
                 f"another one: FIRSTBOX_SSH_PORT={int(ssh_port) + 1} make demo"
             ) from None
         raise
-    rack: dict[str, Any] = json.loads(said)
-    return rack
+    machines: dict[str, Any] = json.loads(said)
+    return machines
 
 
 def go_through(api: client.Client) -> dict[str, Any]:
@@ -129,7 +136,7 @@ def go_through(api: client.Client) -> dict[str, Any]:
 def tell_how_to_go_on(url: str) -> None:
     """Say what runs, and what to try next."""
     home, token = HOME.relative_to(REPOSITORY), TOKEN.relative_to(REPOSITORY)
-    screen.heading("5. It goes on running")
+    screen.heading("It goes on running")
     screen.say(
         f"""\
 API, every action explained   {url}/docs
@@ -158,9 +165,26 @@ def stop() -> int:
     return 0
 
 
+def start_rack() -> int:
+    """Leave a virtual rack and a service to play with."""
+    _require_root("rack")
+    port = int(os.environ.get("FIRSTBOX_RACK_PORT", "8010"))
+    rack.tell(rack.up(rack.RACK, int(os.environ.get("MACHINES", "2")), port))
+    return 0
+
+
+def stop_rack() -> int:
+    """End the virtual rack, and remove its files."""
+    was_there = rack.RACK.exists()
+    rack.down(rack.RACK)
+    screen.say("The rack is gone." if was_there else "No rack runs here.")
+    return 0
+
+
 def remove() -> None:
     """End what runs, remove what is there."""
     service.stop()
+    rack.down(rack.DEMO_RACK)
     if LAB.exists():
         output_of(sys.executable, "-m", "tests.lab", "down", "--dir", str(LAB))
     if HOME.exists():

@@ -37,20 +37,33 @@ class Client:
         """The job that collects these nodes."""
         return str(self._call("CollectNodes", node_ids=node_ids)["job_id"])
 
-    def follow(self, job_id: str) -> Iterator[News]:
+    def register_bm_node(self, registration: dict[str, Any]) -> str:
+        """The node that this machine without an operating system is from now on."""
+        known = self._call("DescribeBMNodes", search_word=registration["hostname"])["node_set"]
+        if known:
+            return str(known[0]["node_id"])
+        return str(self._call("RegisterBMNodes", **registration)["node_ids"][0])
+
+    def provision_bm_nodes(self, node_ids: list[str]) -> str:
+        """The job that installs these nodes, also those that are installed already."""
+        return str(self._call("ProvisionBMNodes", node_ids=node_ids, reinstall=1)["job_id"])
+
+    def follow(
+        self, job_id: str, action: str = "CollectNodes", seconds: float = SECONDS_FOR_JOB
+    ) -> Iterator[News]:
         """What happens in a job until it is over."""
-        end = time.monotonic() + SECONDS_FOR_JOB
+        end = time.monotonic() + seconds
         after = 0
         while time.monotonic() < end:
             # The status first: lines written after it are read with it, and none is lost.
-            status = self._call("GetStatus", job_action="CollectNodes", job_id=job_id)
-            log = self._call("GetLog", job_action="CollectNodes", job_id=job_id, after=after)["log"]
+            status = self._call("GetStatus", job_action=action, job_id=job_id)
+            log = self._call("GetLog", job_action=action, job_id=job_id, after=after)["log"]
             after = max(map(int, log), default=after)
             yield News(status, list(log.values()))
             if status["status"] in FINISHED:
                 return
             time.sleep(0.2)
-        raise DemoError(f"Job {job_id} is not over after {SECONDS_FOR_JOB} s.")
+        raise DemoError(f"Job {job_id} is not over after {seconds:g} s.")
 
     def describe_nodes(self, node_ids: list[str]) -> list[dict[str, Any]]:
         """The nodes with their hardware."""

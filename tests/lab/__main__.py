@@ -2,25 +2,30 @@
 
     python -m tests.lab up --machines 6 --dir DIR
     python -m tests.lab farm --count 200 --dir DIR
+    python -m tests.lab vms --machines 2 --dir DIR
     python -m tests.lab down --dir DIR
     python -m tests.lab build
 
-`up` and `farm` print one line of JSON when every host answers, and leave a supervisor behind
-that holds the lab until `down`. `--silence r01n04` makes a machine accept and say nothing.
+`up`, `farm` and `vms` print one line of JSON when every host answers, and leave a supervisor
+behind that holds the lab until `down`. `--silence r01n04` makes a machine accept and say nothing.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from tests.lab.errors import LabError
 from tests.lab.farm import SshFarm
@@ -31,8 +36,15 @@ from tests.lab.roots import KINDS, find_or_build
 
 PID_FILE = "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.log"
+HOME, VMS, TOKEN = "home", "machines", "token"  # of a served rack
 SECONDS_TO_GREET = 30
 SECONDS_TO_LEAVE = 30
+
+
+class Lab(AbstractContextManager[object], Protocol):
+    """What a supervisor holds."""
+
+    directory: Path
 
 
 def main() -> int:
@@ -60,10 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     farm.add_argument("--count", type=int, default=200)
     farm.add_argument("--first", default="127.0.10.1")
     farm.set_defaults(command=_farm)
-    for starter in (up, farm):
+    vms = commands.add_parser("vms", help="start Firstbox beside virtual machines with BMCs")
+    vms.add_argument("--machines", type=int, default=2)
+    vms.set_defaults(command=_vms)
+    for starter, port in ((up, 2222), (farm, 2222), (vms, 8010)):
         starter.add_argument("--dir", type=Path, required=True)
-        starter.add_argument("--port", type=int, default=2222)
-    down = commands.add_parser("down", help="stop what `up` or `farm` left, if anything")
+        starter.add_argument("--port", type=int, default=port)
+    down = commands.add_parser("down", help="stop what one of the others left, if anything")
     down.add_argument("--dir", type=Path, required=True)
     down.set_defaults(command=_down)
     build = commands.add_parser("build", help="build the root directories into the cache")
@@ -74,12 +89,21 @@ def _parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> None:
     rack = plausible_rack(arguments.machines, arguments.first)
     lab = Machines(arguments.dir, rack, arguments.port)
-    _leave_running(lab, [machine.address for machine in rack], silent=arguments.silence)
+    addresses = [machine.address for machine in rack]
+    _leave_running(lab, lambda: _welcome(lab, addresses, silent=arguments.silence))
 
 
 def _farm(arguments: argparse.Namespace) -> None:
     lab = SshFarm(arguments.dir, arguments.count, arguments.first, arguments.port)
-    _leave_running(lab, lab.addresses)
+    _leave_running(lab, lambda: _welcome(lab, lab.addresses))
+
+
+def _vms(arguments: argparse.Namespace) -> None:
+    # Not above: it needs the service's packages, which machines with SSH servers do without.
+    from tests.lab.served_rack import ServedRack
+
+    rack = ServedRack(arguments.dir, arguments.machines, arguments.port)
+    _leave_running(rack, rack.report)
 
 
 def _build(arguments: argparse.Namespace) -> None:
@@ -95,8 +119,10 @@ def _down(arguments: argparse.Namespace) -> None:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
         _wait_for_end(pid)
     remove_files(directory)
-    for name in (PID_FILE, SUPERVISOR_LOG, LOG):
+    for name in (PID_FILE, SUPERVISOR_LOG, LOG, TOKEN):
         (directory / name).unlink(missing_ok=True)
+    for place in (HOME, VMS):
+        shutil.rmtree(directory / place, ignore_errors=True)
     with contextlib.suppress(OSError):  # it is not there, or holds files that are not ours
         directory.rmdir()
 
@@ -123,7 +149,7 @@ def _wait_for_end(pid: int) -> None:
     raise LabError(f"the supervisor, process {pid}, did not end within {SECONDS_TO_LEAVE} s")
 
 
-def _leave_running(lab: Machines, addresses: list[str], silent: Sequence[str] = ()) -> None:
+def _leave_running(lab: Lab, report: Callable[[], dict[str, object]]) -> None:
     """Start the lab in a process of its own and return when its hosts answer."""
     if _supervisor(lab.directory) is not None:
         raise LabError(f"a lab runs in {lab.directory}; end it with `down` first")
@@ -131,38 +157,26 @@ def _leave_running(lab: Machines, addresses: list[str], silent: Sequence[str] = 
     news, telling = os.pipe()
     if os.fork() == 0:
         os.close(news)
-        _supervise(lab, addresses, silent, telling)
+        _supervise(lab, report, telling)
     os.close(telling)
     with os.fdopen(news) as pipe:
-        report = json.loads(pipe.read() or '{"error": "the supervisor ended"}')
-    if "error" in report:
-        raise LabError(report["error"])
-    print(json.dumps(report))
+        reported = json.loads(pipe.read() or '{"error": "the supervisor ended"}')
+    if "error" in reported:
+        raise LabError(reported["error"])
+    print(json.dumps(reported))
 
 
-def _supervise(lab: Machines, addresses: list[str], silent: Sequence[str], telling: int) -> None:
+def _supervise(lab: Lab, report: Callable[[], dict[str, object]], telling: int) -> None:
     """Hold the lab until SIGTERM; never returns, because the caller's half goes on."""
     _detach(lab.directory)
     exit_code = 0
+    over = threading.Event()
+    # Not a mask, which the machines' processes would inherit.
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
     try:
         with lab:
-            # Not earlier: the machines' processes would inherit it and ignore SIGTERM too.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            _wait_until_all_greet(addresses, lab.port)
-            for name in silent:
-                lab.silence(name)
-            _tell(
-                telling,
-                {
-                    "first": addresses[0],
-                    "last": addresses[-1],
-                    "port": lab.port,
-                    "user": lab.user,
-                    "private_key": str(lab.private_key),
-                    "known_hosts": str(lab.known_hosts),
-                },
-            )
-            signal.sigwait({signal.SIGTERM})
+            _tell(telling, report())
+            over.wait()
     except (LabError, OSError, subprocess.SubprocessError) as error:
         with contextlib.suppress(OSError):
             _tell(telling, {"error": str(error)})
@@ -170,6 +184,21 @@ def _supervise(lab: Machines, addresses: list[str], silent: Sequence[str], telli
     finally:
         (lab.directory / PID_FILE).unlink(missing_ok=True)
         os._exit(exit_code)
+
+
+def _welcome(lab: Machines, addresses: list[str], silent: Sequence[str] = ()) -> dict[str, object]:
+    """Wait until all machines answer, then silence some; what one must know to log in."""
+    _wait_until_all_greet(addresses, lab.port)
+    for name in silent:
+        lab.silence(name)
+    return {
+        "first": addresses[0],
+        "last": addresses[-1],
+        "port": lab.port,
+        "user": lab.user,
+        "private_key": str(lab.private_key),
+        "known_hosts": str(lab.known_hosts),
+    }
 
 
 def _detach(directory: Path) -> None:

@@ -1,0 +1,100 @@
+"""The virtual rack: machines without an operating system, and a service beside them on a network of its own.
+
+`make rack` leaves it to you; `make demo RACK=1` installs one machine of it.
+"""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from demo import client, screen
+from demo.place import HOME, REPOSITORY, output_of, write_private
+
+RACK = REPOSITORY / "var" / "rack"
+DEMO_RACK = HOME / "rack"
+SECONDS_TO_INSTALL = 1800
+_REPORT = "rack.json"
+
+
+def up(directory: Path, machines: int, port: int) -> dict[str, Any]:
+    """Start a rack unless it runs; where everything is."""
+    file = directory / _REPORT
+    if (directory / "supervisor.pid").exists() and file.exists():
+        return _read(file)
+    down(directory)
+    screen.say("The first time, a ramdisk and an image are built from packages: some minutes.")
+    command = [sys.executable, "-m", "tests.lab", "vms", "--machines", str(machines)]
+    said = output_of(*command, "--port", str(port), "--dir", str(directory))
+    write_private(file, said.strip())
+    return _read(file)
+
+
+def down(directory: Path) -> None:
+    """End a rack and remove its files; nothing if there is none."""
+    if directory.exists():
+        (directory / _REPORT).unlink(missing_ok=True)
+        output_of(sys.executable, "-m", "tests.lab", "down", "--dir", str(directory))
+
+
+def install_one(port: int) -> str:
+    """Install a machine from RegisterBMNodes to DescribeNodes; the job's last status."""
+    report = up(DEMO_RACK, 1, port)
+    (machine,) = report["machines"]
+    api = client.Client(report["url"], Path(report["token"]).read_text().strip())
+    node_id = api.register_bm_node(machine)
+    screen.say(f"{node_id} is registered: {machine['hostname']}, its BMC, its network.")
+    job_id = api.provision_bm_nodes([node_id])
+    news = api.follow(job_id, "ProvisionBMNodes", SECONDS_TO_INSTALL)
+    status = screen.show_job(news)
+    screen.show_nodes(api.describe_nodes([node_id]))
+    address = machine["mgmt_network_address"]
+    screen.say(f"Log in:\n  {shlex.join([*report['enter'], *_ssh(report), f'root@{address}'])}")
+    return str(status["status"])
+
+
+def tell(report: dict[str, Any]) -> None:
+    """Say what runs, and what to try."""
+    token = Path(report["token"]).relative_to(REPOSITORY)
+    screen.heading("The virtual rack")
+    for machine in report["machines"]:
+        bmc = machine["ipmi_network_address"]
+        login = f"{machine['ipmi_username']} {machine['ipmi_password']}"
+        mac = machine["pxe_network_mac_addr"]
+        screen.say(
+            f"{machine['hostname']}  {machine['boot_mode']}  BMC {bmc} {login}  MAC {mac}"
+            f"  to be {machine['mgmt_network_address']}"
+        )
+    enter = shlex.join(report["enter"])
+    bmc = report["machines"][0]["ipmi_network_address"]
+    screen.say(
+        f"""
+API, every action explained   {report["url"]}/docs
+Token for scripts             {token}
+What RegisterBMNodes takes    {RACK.relative_to(REPOSITORY) / _REPORT}, under "machines"
+Consoles                      {report["consoles"]}
+
+Register all, and install them:
+  call() {{ curl -s {report["url"]}/api/$1 -H "Authorization: Bearer $(cat {token})" -d "$2"; }}
+  call RegisterBMNodes "$(python3 -c 'import json, sys; print(json.dumps({{"bm_nodes": json.load(sys.stdin)["machines"]}}))' <var/rack/{_REPORT})"
+  call ProvisionBMNodes '{{"node_ids": ["n-..."]}}'
+  call GetProvisionBMNodesLog '{{}}'
+
+Inside their network, which is this host's only from within:
+  {enter} ipmitool -I lanplus -H {bmc} -U ADMIN -P ADMIN-secret power status
+  {enter} {shlex.join(_ssh(report))} root@{report["machines"][0]["mgmt_network_address"]}
+
+End and remove it all:
+  make rack-stop"""
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(file.read_text())
+    return report
+
+
+def _ssh(report: dict[str, Any]) -> list[str]:
+    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
+    return ["ssh", "-i", f"{report['home']}/keys/ssh_ed25519", *(f"-o{o}" for o in options)]
