@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route(
         "/api/public-key", _public_key, methods=["GET"], summary="The key for PASSWORD"
     )
-    app.router.routes.extend(boot_routes())
+    app.router.routes[:0] = boot_routes()  # first: a rack of machines asks at once
     app.add_exception_handler(HTTPException, _not_served)
     app.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is up")
     app.add_api_route("/readyz", _readyz, methods=["GET"], summary="Database and queue answer")
