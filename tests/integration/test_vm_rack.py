@@ -21,6 +21,7 @@ pytestmark = pytest.mark.lab
 _SAY = bytes.fromhex("fc 31c0 8ed8 be407c ba f803 ac 84c0 7403 ee ebf8")
 _POWER_OFF = bytes.fromhex("ba 0406 b8 0020 ef f4 ebfd")
 _STAY = bytes.fromhex("f4 ebfd")
+_RESET = bytes.fromhex("ba f90c b0 06 ee f4 ebfd")
 _NAME = b"the disk speaks"
 SECONDS_TO_BOOT = 60
 
@@ -170,6 +171,21 @@ def test_cycle_boots_in_the_machines_own_order_and_a_pulled_cable_carries_nothin
     assert place.requests(STUBBORN) == ""
     place.rack.plug(STUBBORN.name)
     wait_until(lambda: place.requests(STUBBORN), 30, what="its next request is heard")
+
+
+def test_persistent_boot_device_holds_for_the_guests_own_reboots_too(place: Place) -> None:
+    place.ipmi(STUBBORN, "power", "off")
+    wait_until(lambda: not place.rack.is_on(STUBBORN.name), 10, what="it is off")
+    place.furnish(STUBBORN, _RESET)
+    before = len(place.rack.boots(STUBBORN.name))
+    place.ipmi(STUBBORN, "chassis", "bootdev", "disk", "options=persistent")
+    place.ipmi(STUBBORN, "power", "on")
+
+    wait_until(
+        lambda: place.rack.boots(STUBBORN.name)[before:][:3] == ["disk"] * 3,
+        SECONDS_TO_BOOT,
+        what="it booted from its disk three times",
+    )
 
 
 def test_machine_that_dies_is_off_for_its_bmc_and_can_be_switched_on(place: Place) -> None:
