@@ -40,10 +40,14 @@ class Sessions:
 
     async def run(self, target: Target, script: str) -> Answer:
         """Feed `script` to /bin/sh on the node. Raises Refused."""
+        async with self.conversation(target) as conversation:
+            return await conversation.run(script)
+
+    @asynccontextmanager
+    async def conversation(self, target: Target) -> "AsyncIterator[Conversation]":
+        """One login for several scripts: on a slow machine each costs seconds. Raises Refused."""
         async with self._login(target) as connection:
-            output = await _run(connection, script)
-            key = connection.get_server_host_key()
-        return Answer(output, key.export_public_key("openssh").decode().strip() if key else "")
+            yield Conversation(connection)
 
     async def close(self) -> None:
         """Log out of the jump hosts."""
@@ -94,6 +98,19 @@ class Sessions:
             preferred_auth="publickey",
             compression_algs=["none"],
         )
+
+
+class Conversation:
+    """A login on a node."""
+
+    def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
+        self._connection = connection
+
+    async def run(self, script: str) -> Answer:
+        """Feed `script` to /bin/sh on the node. Raises Refused."""
+        output = await _run(self._connection, script)
+        key = self._connection.get_server_host_key()
+        return Answer(output, key.export_public_key("openssh").decode().strip() if key else "")
 
 
 class _HostKeyCheck(asyncssh.SSHClient):

@@ -9,16 +9,14 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from sqlalchemy import Engine
 
-from api import hardware
 from api.hardware.model import Disk, Hardware
-from api.hardware.parse import parse_probe
-from api.hardware.sections import ProbeError
 from api.images.manifest import read_manifest
 from api.os_config.disks import DiskMissing, choose_disk
 from api.os_config.script import assignments, verdict_of
 from api.os_config.wanted import wanted_of
 from api.settings import Settings, load_settings
-from api.ssh.session import Sessions
+from api.ssh.probe import probe
+from api.ssh.session import Conversation, Sessions
 from api.ssh.target import Refused, Result, Target, ask_all
 from api.states import BootMethod, Reason
 from api.store.bm_nodes import update_bm_node
@@ -28,7 +26,6 @@ from api.store.sealing import Seal
 from api.store.session import open_database, reading, writing
 
 _FILES = Path(__file__).parents[1] / "files"
-_PROBE = Path(hardware.__file__).with_name("probe.sh")
 _LOOK = 2.0  # seconds between two looks whether an installer reported its end
 
 
@@ -101,16 +98,14 @@ class _DiskImage:
         installation = self._found[target.node]
         image = installation.image
         assert image is not None  # noqa: S101  # preflight looked
-        machine = await self._probe(target)
-        try:
-            disk = choose_disk(machine.disks, installation.machine.os_disk_name, image.size / 1e9)
-        except DiskMissing as missing:
-            raise Refused(Reason.DISK_MISSING, str(missing)) from None
-        await self._guard(target, disk)
-        started = time.monotonic()
-        answer = await self._sessions.run(target, self._script(installation, disk))
+        async with self._sessions.conversation(target) as ramdisk:
+            machine, _ = await probe(ramdisk, target)
+            disk = _choose(installation, machine)
+            await self._guard(ramdisk, target.node, disk)
+            started = time.monotonic()
+            answer = await ramdisk.run(self._script(installation, disk))
         verdict = verdict_of(answer.output)
-        if verdict.get("written") is None:
+        if "written" not in verdict:
             raise _refusal(verdict)
         seconds = time.monotonic() - started
         return (
@@ -118,16 +113,9 @@ class _DiskImage:
             f"written and verified in {seconds:.0f} s"
         )
 
-    async def _probe(self, target: Target) -> Hardware:
-        answer = await self._sessions.run(target, _PROBE.read_text())
-        try:
-            return parse_probe(answer.output, target.address)
-        except ProbeError as error:
-            raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
-
-    async def _guard(self, target: Target, disk: Disk) -> None:
+    async def _guard(self, ramdisk: Conversation, node: str, disk: Disk) -> None:
         """Refuse what would destroy what is not ours. From here on, what is on the disk is ours."""
-        machine = self._found[target.node].machine
+        machine = self._found[node].machine
         network = wanted_of(machine).networks[0]
         head = assignments(
             disk=disk.name,
@@ -135,7 +123,7 @@ class _DiskImage:
             address=network.address,
             vlan_id=network.vlan_id,
         )
-        answer = await self._sessions.run(target, head + (_FILES / "check_disk.sh").read_text())
+        answer = await ramdisk.run(head + (_FILES / "check_disk.sh").read_text())
         verdict = verdict_of(answer.output)
         data = verdict.pop("data", None)
         if verdict:
@@ -143,7 +131,7 @@ class _DiskImage:
         is_ours = machine.written_disk == disk.key
         if data is not None and not (is_ours or self._args["erase"]):
             raise Refused(Reason.DISK_HAS_DATA, f"{disk.name} ({disk.key}) holds {data}")
-        await asyncio.to_thread(self._remember, target.node, disk)
+        await asyncio.to_thread(self._remember, node, disk)
 
     def _remember(self, node: str, disk: Disk) -> None:
         with writing(self._engine) as connection:
@@ -180,6 +168,15 @@ class _DiskImage:
     def _boots(self, boot_ids: Sequence[str]) -> list[Any]:
         with reading(self._engine) as connection:
             return list(get_boots(connection, boot_ids).values())
+
+
+def _choose(installation: Installation, machine: Hardware) -> Disk:
+    assert installation.image is not None  # noqa: S101  # preflight looked
+    needed = installation.image.size / 1e9
+    try:
+        return choose_disk(machine.disks, installation.machine.os_disk_name, needed)
+    except DiskMissing as missing:
+        raise Refused(Reason.DISK_MISSING, str(missing)) from None
 
 
 def _method(installation: Installation) -> str:

@@ -7,15 +7,10 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from api import hardware
 from api.hardware.model import to_json
-from api.hardware.parse import parse_probe
-from api.hardware.sections import ProbeError
+from api.ssh.probe import probe
 from api.ssh.session import Sessions
-from api.ssh.target import Refused, Result, Target, ask_all, target_of
-from api.states import Reason
-
-_PROBE = Path(hardware.__file__).with_name("probe.sh")
+from api.ssh.target import Result, Target, ask_all, target_of
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -43,15 +38,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
 def _probe_all(targets: list[Target], dest: Path, deadline: float, at_once: int) -> list[Result]:
     sessions = Sessions()
-    script = _PROBE.read_text()
 
-    async def probe(target: Target) -> str:
-        answer = await sessions.run(target, script)
-        try:
-            machine = parse_probe(answer.output, target.address)
-        except ProbeError as error:
-            raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
-        found = {"host_key": answer.host_key, "hardware": to_json(machine)}
+    async def ask(target: Target) -> str:
+        async with sessions.conversation(target) as conversation:
+            machine, host_key = await probe(conversation, target)
+        found = {"host_key": host_key, "hardware": to_json(machine)}
         _write(dest / f"{target.node}.json", json.dumps(found))
         return (
             f"has {machine.cpu.cpu_processors} processors, {machine.memory.memory_size} GiB, "
@@ -59,7 +50,7 @@ def _probe_all(targets: list[Target], dest: Path, deadline: float, at_once: int)
             f"{machine.os.os_name} {machine.os.os_version}"
         )
 
-    return ask_all(targets, probe, deadline=deadline, at_once=at_once, last=sessions.close)
+    return ask_all(targets, ask, deadline=deadline, at_once=at_once, last=sessions.close)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,30 +1,25 @@
 """Is it what was asked? The documentation stands in library/node_verify.py."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from sqlalchemy import Engine
 
-from api import hardware
 from api.errors import Conflict
 from api.hardware.model import Hardware, to_json
-from api.hardware.parse import parse_probe
-from api.hardware.sections import ProbeError
 from api.os_config.layout import NicMissing, nics_of, place
 from api.os_config.verify import differences
 from api.os_config.wanted import Wanted, wanted_of
 from api.settings import Settings, load_settings
-from api.ssh.session import Answer, Sessions
+from api.ssh.probe import probe
+from api.ssh.session import Sessions
 from api.ssh.target import Refused, Result, Target, ask_all
 from api.states import Reason
 from api.store.hardware import record_hardware
 from api.store.installations import Installation, read_installations, system_target
 from api.store.nodes import set_address
 from api.store.session import open_database, reading, writing
-
-_PROBE = Path(hardware.__file__).with_name("probe.sh")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -61,16 +56,15 @@ def _verify(
     at_once: int,
 ) -> list[Result]:
     sessions = Sessions()
-    script = _PROBE.read_text()
 
     async def verify(target: Target) -> str:
         wanted = wanted_of(found[target.node].machine)
-        answer = await sessions.run(target, script)
-        machine = _read(answer, target.address)
+        async with sessions.conversation(target) as system:
+            machine, host_key = await probe(system, target)
         wrong = _differences(wanted, machine)
         if wrong:
             raise Refused(Reason.OS_DIFFERS, "; ".join(wrong))
-        await asyncio.to_thread(_record, engine, target.node, target.address, machine, answer)
+        await asyncio.to_thread(_record, engine, target, machine, host_key)
         networks = ", ".join(network.interface for network in wanted.networks)
         return (
             f"is {machine.hostname}, {machine.os.os_name} {machine.os.os_version}, with {networks} "
@@ -81,13 +75,6 @@ def _verify(
     return ask_all(targets, verify, deadline=deadline, at_once=at_once, last=sessions.close)
 
 
-def _read(answer: Answer, address: str) -> Hardware:
-    try:
-        return parse_probe(answer.output, address)
-    except ProbeError as error:
-        raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
-
-
 def _differences(wanted: Wanted, machine: Hardware) -> list[str]:
     try:
         placed = place(wanted, nics_of(machine))
@@ -96,11 +83,11 @@ def _differences(wanted: Wanted, machine: Hardware) -> list[str]:
     return differences(wanted, placed, machine)
 
 
-def _record(engine: Engine, node: str, address: str, machine: Hardware, answer: Answer) -> None:
+def _record(engine: Engine, target: Target, machine: Hardware, host_key: str) -> None:
     """The machine becomes a node whose system we can reach, with its hardware and its new host key."""
     try:
         with writing(engine) as connection:
-            set_address(connection, node, address, answer.host_key)
-            record_hardware(connection, node, to_json(machine))
+            set_address(connection, target.node, target.address, host_key)
+            record_hardware(connection, target.node, to_json(machine))
     except Conflict as conflict:
         raise Refused(Reason.RECORD_REFUSED, conflict.message) from None

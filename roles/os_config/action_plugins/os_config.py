@@ -7,16 +7,14 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from api import hardware
-from api.hardware.model import Hardware
-from api.hardware.parse import parse_probe
-from api.hardware.sections import ProbeError
+from api.hardware.model import Disk, Hardware
 from api.os_config.cloud_init import meta_data, network_config, user_data
 from api.os_config.layout import NicMissing, Placed, nics_of, place
 from api.os_config.script import assignments, verdict_of
 from api.os_config.seed import seed
 from api.os_config.wanted import wanted_of
 from api.settings import Settings, load_settings
+from api.ssh.probe import probe
 from api.ssh.session import Sessions
 from api.ssh.target import Refused, Result, Target, ask_all
 from api.states import BootMethod, Reason
@@ -24,7 +22,6 @@ from api.store.installations import Installation, ramdisk_target, read_installat
 from api.store.session import open_database, reading
 
 _SCRIPT = Path(__file__).parents[1] / "files" / "write_seed.sh"
-_PROBE = Path(hardware.__file__).with_name("probe.sh")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -60,14 +57,13 @@ def _configure(
 
     async def configure(target: Target) -> str:
         installation = found[target.node]
-        machine = await _probe(sessions, target)
-        placed = _place(installation, machine)
-        disk = next((d for d in machine.disks if d.key == installation.machine.written_disk), None)
-        if disk is None:
-            raise Refused(Reason.DISK_MISSING, "the disk that was written is gone")
-        files = _files(settings, installation, placed, machine)
-        head = assignments(disk=disk.name, seed=await asyncio.to_thread(seed, files))
-        answer = await sessions.run(target, head + _SCRIPT.read_text())
+        async with sessions.conversation(target) as ramdisk:
+            machine, _ = await probe(ramdisk, target)
+            placed = _place(installation, machine)
+            disk = _written_disk(installation, machine)
+            files = _files(settings, installation, placed, machine)
+            head = assignments(disk=disk.name, seed=await asyncio.to_thread(seed, files))
+            answer = await ramdisk.run(head + _SCRIPT.read_text())
         verdict = verdict_of(answer.output)
         if "configured" not in verdict:
             raise Refused(Reason.DISK_FAULTY, verdict.get("disk_faulty", "ended without a word"))
@@ -86,12 +82,11 @@ def _configure(
     return results + [Result(node, True, message) for node in found if node not in done]
 
 
-async def _probe(sessions: Sessions, target: Target) -> Hardware:
-    answer = await sessions.run(target, _PROBE.read_text())
-    try:
-        return parse_probe(answer.output, target.address)
-    except ProbeError as error:
-        raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
+def _written_disk(installation: Installation, machine: Hardware) -> Disk:
+    for disk in machine.disks:
+        if disk.key == installation.machine.written_disk:
+            return disk
+    raise Refused(Reason.DISK_MISSING, "the disk that was written is gone")
 
 
 def _files(

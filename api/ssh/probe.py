@@ -1,0 +1,22 @@
+"""What a machine is made of, asked over SSH."""
+
+from pathlib import Path
+
+from api import hardware
+from api.hardware.model import Hardware
+from api.hardware.parse import parse_probe
+from api.hardware.sections import ProbeError
+from api.ssh.session import Conversation
+from api.ssh.target import Refused, Target
+from api.states import Reason
+
+_PROBE = Path(hardware.__file__).with_name("probe.sh").read_text()
+
+
+async def probe(conversation: Conversation, target: Target) -> tuple[Hardware, str]:
+    """Its hardware, and the host key it showed. Raises Refused."""
+    answer = await conversation.run(_PROBE)
+    try:
+        return parse_probe(answer.output, target.address), answer.host_key
+    except ProbeError as error:
+        raise Refused(Reason.PROBE_INCOMPLETE, str(error)) from None
