@@ -240,6 +240,14 @@ def test_bmc_without_a_free_session_is_asked_again() -> None:
     assert result.ok, result.message
 
 
+def test_bmc_that_takes_two_seconds_for_each_answer_is_heard() -> None:
+    slow = {"127.0.88.1": Profile(delay=2.0)}
+    with Simulator(list(slow), profiles=slow):
+        (result,) = ask([target("127.0.88.1")], operations.read_power(), deadline=60, silence=6)
+
+    assert (result.ok, result.message) == (True, "is off")
+
+
 def test_no_answer_is_overlooked_until_a_timer_ends() -> None:
     # BMCs on loopback answer faster than pyghmi begins to listen, if it is left to itself.
     quick = addresses("127.0.88.1", 40)

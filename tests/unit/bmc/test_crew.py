@@ -40,30 +40,37 @@ def test_process_that_a_library_spoilt_is_replaced() -> None:
     assert (well["ok"], well["message"]) == (True, "is off")
 
 
-@pytest.mark.parametrize("moment", ["before a job", "under a job"])
-def test_process_that_dies_answers_for_no_other_bmc(moment: str) -> None:
+ON: dict[str, Any] = {"operation": {"name": "power_on", "parameters": {"deadline": 5}}}
+
+
+def test_process_that_died_between_two_jobs_is_replaced() -> None:
     async def use(worker: Worker) -> list[Any]:
-        answers = [await worker.do(job(), 20)]
-        if moment == "before a job":
-            os.kill(worker._pid, signal.SIGKILL)
-            answers.append(await worker.do(job(), 20))
-        else:
-            asking = asyncio.create_task(worker.do(job("127.0.88.231"), 4))  # nobody is there
-            await asyncio.sleep(0.3)
-            os.kill(worker._pid, signal.SIGKILL)
-            answers.append(await asking)
-        answers.append(
-            await worker.do(
-                job() | {"operation": {"name": "power_on", "parameters": {"deadline": 5}}}, 20
-            )
-        )
-        return answers
+        first = await worker.do(job(), 20)
+        os.kill(worker._pid, signal.SIGKILL)
+        return [first, await worker.do(job() | ON, 20)]
 
-    first, second, third = with_one_worker(use)
+    assert [answer["message"] for answer in with_one_worker(use)] == ["is off", "is on"]
 
-    assert first["message"] == "is off"
-    assert (second and second["message"]) == ("is off" if moment == "before a job" else None)
-    assert third["message"] == "is on"
+
+def test_process_that_died_under_its_job_answers_for_no_other() -> None:
+    async def use(worker: Worker) -> list[Any]:
+        asking = asyncio.create_task(worker.do(job("127.0.88.231"), 3))  # nobody is there
+        await asyncio.sleep(1)
+        os.kill(worker._pid, signal.SIGKILL)
+        return [await asking, await worker.do(job() | ON, 20)]
+
+    lost, well = with_one_worker(use)
+
+    assert (lost, well["message"]) == (None, "is on")
+
+
+def test_answer_that_comes_too_late_is_taken_for_no_other() -> None:
+    async def use(worker: Worker) -> list[Any]:
+        return [await worker.do(job(), 0), await worker.do(job() | ON, 20)]
+
+    late, well = with_one_worker(use)
+
+    assert (late, well["message"]) == (None, "is on")
 
 
 def test_processes_that_cannot_start_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
