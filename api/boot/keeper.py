@@ -23,6 +23,7 @@ from sqlalchemy import Engine, Row
 
 from api.boot.dhcp import Armed, Kind, Listener, Said, hosts_file, options_file, scripts_file
 from api.boot.dnsmasq import Dnsmasq
+from api.boot.no_router import NoRouter
 from api.boot.probe import refuse_beside_others
 from api.boot.seen import sighting_of
 from api.domain.booting import Repeats, loudly
@@ -34,6 +35,7 @@ from api.store.sealing import Seal
 from api.store.session import open_database, reading, writing
 
 _LOOK = 0.5  # seconds between two looks into the database
+_BREATH = 0.05
 _READING = 5.0  # seconds dnsmasq has to read what was written for it
 _MOST_KEPT = 10_000  # things seen that wait for a database that is away
 _HOUR = 3600.0
@@ -93,6 +95,7 @@ class Keeper:
         self._lines: queue.Queue[str] = queue.Queue()
         self._dhcp = Dnsmasq(settings.boot / DHCP, self._lines)
         self._tftp = Dnsmasq(settings.boot / TFTP, self._lines)
+        self._no_router = NoRouter(self._network.interface)
         self._listener = Listener()
         self._repeats = Repeats()
         self._strangers = Repeats(_HOUR)
@@ -113,20 +116,31 @@ class Keeper:
             self._prepare()
         self._dhcp.start()
         self._tftp.start()
+        self._no_router.start()
         logger.info(
             "answering on %s, %s",
             self._network.interface,
             "beside another DHCP server" if self._network.proxy else "as its DHCP server",
         )
         try:
-            while not stop.wait(_LOOK):
+            while not self._waits(stop):
                 with self._database_may_be_away():
                     self._look()
                     self._write_down()
         finally:
             self._dhcp.end()
             self._tftp.end()
+            self._no_router.end()
             self._engine.dispose()
+
+    def _waits(self, stop: threading.Event) -> bool:
+        """Until it is time for the next look, or dnsmasq said something; True to stop."""
+        deadline = time.monotonic() + _LOOK
+        while time.monotonic() < deadline and self._lines.empty():
+            if stop.wait(_BREATH):
+                return True
+        # The lines of one request come together.
+        return stop.wait(_BREATH)
 
     @contextlib.contextmanager
     def _database_may_be_away(self) -> Iterator[None]:
@@ -145,6 +159,7 @@ class Keeper:
             rows = active_boots(connection)
         self._boots = {row.mac: row for row in rows}
         armed = tuple(self._armed(row) for row in rows if row.state == BootState.OPEN)
+        self._no_router.macs = frozenset(boot.mac for boot in armed)
         now = time.monotonic()
         if self._unread_since is None:
             if armed != self._written:
