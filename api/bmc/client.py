@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from api.bmc.target import BmcTarget
 from api.states import PowerState
 
 PowerOrder = Literal["on", "off", "soft_off", "cycle"]
@@ -40,15 +39,3 @@ class Client(Protocol):
 
     def close(self) -> None:
         """Log out: BMCs have few sessions, and keep a forgotten one for a minute."""
-
-
-def open_client(target: BmcTarget, *, slowness: float = 0.0) -> Client:
-    """Log in. `slowness` is the seconds the BMC took to answer lately. Raises BmcError."""
-    # Imported when first needed: a run on IPMI alone need not load an HTTP client, nor the reverse.
-    if target.kind == "redfish":
-        from api.bmc.redfish import RedfishClient
-
-        return RedfishClient(target)
-    from api.bmc.ipmi import IpmiClient
-
-    return IpmiClient(target, slowness=slowness)

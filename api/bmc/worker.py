@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from api.bmc.client import open_client
+from api.bmc.login import open_client
 from api.bmc.operations import Conversation, Operation, perform
 from api.bmc.target import BmcError, BmcTarget
 from api.states import Reason
