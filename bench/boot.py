@@ -75,7 +75,7 @@ def scripts(server: BootServer, client: Host) -> Iterator[Line]:
     """How long a thousand machines wait that ask at once."""
     server.add_ramdisk(lambda directory: None)
     tokens = plant_boots(server)
-    wait_until(lambda: server.said("keeper").count("/options") > 1, 30, what="DHCP knows them")
+    wait_until(lambda: server.starts() > 1, 30, what="DHCP knows them")
     paths = "\n".join(f"/boot/{token}/script.ipxe" for token in tokens)
     rounds = []
     for number in range(ROUNDS):

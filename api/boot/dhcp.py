@@ -1,6 +1,6 @@
 """What dnsmasq reads about the boots that are open, and what its log lines mean. Pure.
 
-Only MACs in the hosts file are answered. The tag of a boot brings its script's address to its machine
+Only MACs that it lists are answered. The tag of a boot brings its script's address to its machine
 alone; iPXE is known by option 175, which the loaders send and no firmware does.
 """
 
@@ -19,25 +19,17 @@ class Armed:
     script_url: str
 
 
-def hosts_file(boots: Sequence[Armed]) -> str:
-    """Who is answered."""
-    return "".join(f"{boot.mac},set:{boot.boot_id}\n" for boot in boots)
+def boots_file(boots: Sequence[Armed], server: str) -> str:
+    """Who is answered, and where the loader of each finds its script.
 
-
-def options_file(boots: Sequence[Armed]) -> str:
-    """Where the loader of each finds its script, beside an address of our own."""
-    return "".join(
-        f"tag:{boot.boot_id},tag:ipxe,option:bootfile-name,{boot.script_url}\n" for boot in boots
-    )
-
-
-def scripts_file(boots: Sequence[Armed], server: str) -> str:
-    """The same where another server gives the addresses: such answers take no options from files.
-
-    iPXE takes an answer without the address of a next server for none, and asks for ever.
+    `server` is this host's address where another one gives the addresses: without it iPXE takes such an
+    answer for none, and asks for ever.
     """
+    more = f",,{server}" if server else ""
     return "".join(
-        f"dhcp-boot=tag:{boot.boot_id},tag:ipxe,{boot.script_url},,{server}\n" for boot in boots
+        f"dhcp-host={boot.mac},set:{boot.boot_id}\n"
+        f"dhcp-boot=tag:{boot.boot_id},tag:ipxe,{boot.script_url}{more}\n"
+        for boot in boots
     )
 
 
@@ -51,7 +43,7 @@ class Kind(StrEnum):
     IGNORED = "ignored"  # it asked, and gets no answer
     SENT = "sent"  # a file, by TFTP
     NOT_FOUND = "not_found"
-    READ = "read"  # dnsmasq knows a file of ours
+    READY = "ready"  # it has read its configuration, and answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ _SENT = re.compile(r"dnsmasq-tftp(?:\[\d+\])?: sent (?P<file>.+) to (?P<address>
 _NOT_FOUND = re.compile(
     r"dnsmasq-tftp(?:\[\d+\])?: file (?P<file>.+) not found for (?P<address>[0-9.]+)"
 )
-_READ = re.compile(r"dnsmasq-dhcp(?:\[\d+\])?: read (?P<file>.+)")
+_READY = re.compile(r"dnsmasq-dhcp(?:\[\d+\])?: DHCP, sockets bound ")
 _KINDS: Mapping[str, Kind] = {
     "DHCPDISCOVER": Kind.ASKED,
     "DHCPREQUEST": Kind.ASKED,
@@ -104,9 +96,7 @@ class Listener:
             return Said(Kind.SENT, address=found["address"], file=_name(found["file"]))
         if found := _NOT_FOUND.match(line):
             return Said(Kind.NOT_FOUND, address=found["address"], file=_name(found["file"]))
-        if found := _READ.match(line):
-            return Said(Kind.READ, file=_name(found["file"]))
-        return None
+        return Said(Kind.READY) if _READY.match(line) else None
 
     def _request(self, found: re.Match[str]) -> Said | None:
         kind = _KINDS.get(found["what"])

@@ -2,7 +2,6 @@
 
 import logging
 import queue
-import signal
 import subprocess
 import threading
 import time
@@ -62,11 +61,6 @@ class Dnsmasq(threading.Thread):
             for line in process.stderr:
                 self._lines.put(line.rstrip("\n"))
         return process.returncode
-
-    def reread(self) -> None:
-        """Have it read its hosts and options again, without missing a request."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGHUP)
 
     def restart(self) -> None:
         """End it, and start it at once with what its configuration says now."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Row
 
-from api.boot.dhcp import Armed, Kind, Listener, Said, hosts_file, options_file, scripts_file
+from api.boot.dhcp import Armed, Kind, Listener, Said, boots_file
 from api.boot.dnsmasq import Dnsmasq
 from api.boot.no_router import NoRouter
 from api.boot.probe import refuse_beside_others
@@ -36,13 +36,12 @@ from api.store.session import open_database, reading, writing
 
 _LOOK = 0.5  # seconds between two looks into the database
 _BREATH = 0.05
-_READING = 5.0  # seconds dnsmasq has to read what was written for it
+_STARTING = 5.0  # seconds dnsmasq has to read what was written for it
 _MOST_KEPT = 10_000  # things seen that wait for a database that is away
 _HOUR = 3600.0
 
-HOSTS, OPTIONS, SCRIPTS = "hosts", "options", "scripts.conf"
-# DHCP and TFTP apart: where DHCP has to be restarted, no file breaks off.
-DHCP, TFTP = "dhcp.conf", "tftp.conf"
+# DHCP and TFTP apart: DHCP is started anew for each change, and no file breaks off.
+DHCP, TFTP, BOOTS = "dhcp.conf", "tftp.conf", "boots.conf"
 
 logger = logging.getLogger("firstbox.boot")
 
@@ -164,8 +163,8 @@ class Keeper:
         if self._unread_since is None:
             if armed != self._written:
                 self._tell(armed)
-        elif now - self._unread_since > _READING:
-            logger.warning("dnsmasq did not read its files in %g s; asking again", _READING)
+        elif now - self._unread_since > _STARTING:
+            logger.warning("dnsmasq is not ready after %g s; starting it again", _STARTING)
             self._tell(armed)
 
     def _armed(self, boot: Row[Any]) -> Armed:
@@ -173,24 +172,17 @@ class Keeper:
         return Armed(boot.boot_id, boot.mac, f"{self._settings.boot_url}/boot/{token}/script.ipxe")
 
     def _tell(self, armed: tuple[Armed, ...]) -> None:
-        directory = self._settings.boot
-        proxy = self._network.proxy
-        _write(directory / HOSTS, hosts_file(armed))
-        _write(directory / OPTIONS, options_file(armed))
-        _write(directory / SCRIPTS, scripts_file(armed, proxy) if proxy else "")
+        _write(self._settings.boot / BOOTS, boots_file(armed, self._network.proxy))
         self._written, self._unread_since = armed, time.monotonic()
-        # Per-machine answers of a proxy stand in the configuration, which is read at start only.
-        if proxy:
-            self._dhcp.restart()
-        else:
-            self._dhcp.reread()
+        # SIGHUP would do for a hosts file, but dnsmasq 2.90 dies after it when hosts have tags; and
+        # what a proxy answers is read at start only. A start takes milliseconds, leases are kept.
+        self._dhcp.restart()
 
     def _prepare(self) -> None:
-        """Files that dnsmasq cannot start without; who was known last stays so."""
-        for name in (HOSTS, OPTIONS, SCRIPTS):
-            path = self._settings.boot / name
-            if not path.exists():
-                _write(path, "")
+        """The file dnsmasq cannot start without; who was known last stays so."""
+        path = self._settings.boot / BOOTS
+        if not path.exists():
+            _write(path, "")
 
     def _write_down(self) -> None:
         self._kept += loudly(list(self._sightings()), self._repeats)
@@ -206,8 +198,8 @@ class Keeper:
             said = self._listener.understand(line)
             if said is None:
                 continue
-            if said.kind is Kind.READ:
-                yield from self._have_armed(said.file)
+            if said.kind is Kind.READY:
+                yield from self._have_armed()
             elif boot := self._boots.get(self._mac(said)):
                 if sighting := sighting_of(boot, said):
                     yield sighting
@@ -219,9 +211,9 @@ class Keeper:
             self._addresses[said.address] = said.mac
         return said.mac or self._addresses.get(said.address) or _neighbour(said.address)
 
-    def _have_armed(self, file: str) -> Iterator[Sighting]:
-        """dnsmasq has read what we wrote last; the options come after the hosts."""
-        if file != OPTIONS or self._written is None:
+    def _have_armed(self) -> Iterator[Sighting]:
+        """dnsmasq has read what we wrote last."""
+        if self._written is None:
             return
         self._unread_since = None
         now = time.time()

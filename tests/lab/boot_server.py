@@ -26,7 +26,7 @@ from api.store.images import IMAGE
 from api.store.jobs import Run, claim, create_job, get_log
 from api.store.sealing import Seal
 from api.store.session import open_database, reading, writing
-from tests.lab.segment import Segment, die_with_parent
+from tests.lab.segment import Segment, end_with_parent
 from tests.nodes import plant_nodes
 from tests.service import REPOSITORY, wait_until
 
@@ -34,7 +34,7 @@ ADDRESS = "10.77.0.1"
 PORT = 80
 API_PORT = 8000
 RAMDISK = "ramdisk-test"
-_READY = "/options"  # the last file dnsmasq reads
+_READY = "DHCP, sockets bound"  # what dnsmasq says once it has read its files
 
 
 class BootServer:
@@ -135,11 +135,13 @@ class BootServer:
 
     def start_keeper(self) -> None:
         """`firstbox boot`; wait until dnsmasq answers."""
-        before = self.said("keeper").count(_READY)
+        before = self.starts()
         self.start("keeper", *self.boot_command)
-        wait_until(
-            lambda: self.said("keeper").count(_READY) > before, 30, what="dnsmasq runs", pause=0.1
-        )
+        wait_until(lambda: self.starts() > before, 60, what="dnsmasq runs", pause=0.1)
+
+    def starts(self) -> int:
+        """How often DHCP was started; each time it knows the boots of then."""
+        return self.said("keeper").count(_READY)
 
     def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
         """Start a program on the segment with the service's settings; its words go into a file."""
@@ -151,7 +153,7 @@ class BootServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,
+                preexec_fn=end_with_parent,
             )
         return self.processes[name]
 

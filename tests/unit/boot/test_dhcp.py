@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.boot.dhcp import Armed, Kind, Listener, Said, hosts_file, options_file, scripts_file
+from api.boot.dhcp import Armed, Kind, Listener, Said, boots_file
 
 MAC = "52:54:00:00:00:01"
 URL = "http://10.77.0.1/boot/b-AAAAAAAA-00000000000000000000000000000000/script.ipxe"
@@ -10,8 +10,7 @@ BOOT = Armed("b-AAAAAAAA", MAC, URL)
 
 RECORDED = f"""\
 dnsmasq-dhcp[28635]: DHCP, IP range 10.77.0.100 -- 10.77.0.200, lease time 1h
-dnsmasq-dhcp[28635]: read /var/lib/firstbox/boot/hosts
-dnsmasq-dhcp[28635]: read /var/lib/firstbox/boot/options
+dnsmasq-dhcp[28635]: DHCP, sockets bound exclusively to interface br0
 dnsmasq-dhcp[28635]: 4114443380 available DHCP range: 10.77.0.100 -- 10.77.0.200
 dnsmasq-dhcp[28635]: 4114443380 vendor class: PXEClient:Arch:00000:UNDI:002001
 dnsmasq-dhcp[28635]: 4114443380 DHCPDISCOVER(br0) {MAC}
@@ -34,8 +33,7 @@ dnsmasq[28636]: exiting on receipt of SIGTERM
 """
 STRANGER = "52:54:00:00:00:02"
 MEANT = [
-    Said(Kind.READ, file="hosts"),
-    Said(Kind.READ, file="options"),
+    Said(Kind.READY),
     Said(Kind.ASKED, MAC, is_network_boot=True),
     Said(Kind.OFFERED, MAC, "10.77.0.156", is_network_boot=True),
     Said(Kind.ASKED, MAC, "10.77.0.156"),
@@ -79,8 +77,8 @@ def test_a_thousand_requests_without_an_end_are_not_remembered_for_ever() -> Non
     assert len(listener._boots) <= 1000
 
 
-def test_dnsmasq_reads_who_is_answered_and_where_its_script_is() -> None:
-    assert hosts_file([BOOT]) == f"{MAC},set:b-AAAAAAAA\n"
-    assert options_file([BOOT]) == f"tag:b-AAAAAAAA,tag:ipxe,option:bootfile-name,{URL}\n"
-    line = f"dhcp-boot=tag:b-AAAAAAAA,tag:ipxe,{URL},,10.77.0.1\n"
-    assert scripts_file([BOOT], "10.77.0.1") == line
+@pytest.mark.parametrize(("server", "more"), [("", ""), ("10.77.0.1", ",,10.77.0.1")])
+def test_dnsmasq_reads_who_is_answered_and_where_its_script_is(server: str, more: str) -> None:
+    assert boots_file([BOOT], server) == (
+        f"dhcp-host={MAC},set:b-AAAAAAAA\ndhcp-boot=tag:b-AAAAAAAA,tag:ipxe,{URL}{more}\n"
+    )
