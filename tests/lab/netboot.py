@@ -21,7 +21,21 @@ def ask_dhcp(host: Host, place: Path, kind: tuple[str, ...], seconds: int = 3) -
     if not script.exists():
         script.write_text(_TELL)
         script.chmod(0o755)
-    client = ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-s", str(script)]
+    # Of the environment it prints only what the server told is of interest.
+    client = [
+        "env",
+        "-i",
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        "busybox",
+        "udhcpc",
+        "-i",
+        "eth0",
+        "-n",
+        "-q",
+        "-f",
+        "-s",
+        str(script),
+    ]
     done = host.run(*client, "-t", str(seconds), "-T", "1", "-O", "bootfile", *kind)
     pairs = (line.partition("=") for line in done.stdout.splitlines())
     return {name: value for name, _, value in pairs} if done.returncode == 0 else {}
