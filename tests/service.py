@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from tests.lab.segment import end_with_parent
+
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -82,6 +84,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=end_with_parent,
             )
         wait_until(self._is_ready, 30, what="the service is ready")
 

@@ -203,9 +203,15 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from tests.lab.segment import Segment
+from tests.lab.site import Site
 from tests.lab.vms import Vm, VmRack
+place = Path(sys.argv[1])
 vm = Vm("one", "127.0.97.9", ("52:54:00:79:00:09",), bmc="ipmi_sim", memory=256)
-with Segment("10.77.0.1/24") as segment, VmRack(segment, Path(sys.argv[1]), [vm]) as rack:
+with (
+    Segment("10.77.0.1/24") as segment,
+    VmRack(segment, place, [vm]) as rack,
+    Site(place, segment),
+):
     rack.order("one", "on")
     while not rack.is_on("one"):
         time.sleep(0.05)
@@ -220,27 +226,23 @@ def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path) -> None:
     )
     assert owner.stdout is not None
     namespace = int(owner.stdout.readline())
-    names = {name_of(pid) for pid in members_of(namespace)}
-    assert {"sleep", "qemu-system-x86", "ipmi_sim"} <= names
+    names = set(members_of(namespace).values())
+    assert {"sleep", "qemu-system-x86", "ipmi_sim", "nginx", "dnsmasq"} <= names
 
     owner.send_signal(signal.SIGKILL)
     owner.wait()
 
-    wait_until(lambda: not members_of(namespace), 15, what="all processes are gone")
+    wait_until(lambda: not members_of(namespace), 40, what="all processes are gone")
     assert not list(tmp_path.glob("*.disk*"))
 
 
-def members_of(namespace: int) -> list[int]:
-    """The processes in a network namespace."""
-    found = []
+def members_of(namespace: int) -> dict[int, str]:
+    """The processes in a network namespace, by their names."""
+    found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if os.stat(f"/proc/{pid}/ns/net").st_ino == namespace:
-                found.append(int(pid))
+                found[int(pid)] = Path(f"/proc/{pid}/comm").read_text().strip()
         except OSError:  # it has ended
             continue
     return found
-
-
-def name_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()

@@ -36,7 +36,7 @@ from tests.lab.roots import KINDS, find_or_build
 
 PID_FILE = "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.log"
-HOME, VMS, TOKEN = "home", "machines", "token"  # of a served rack
+HOME, VMS, TOKEN = "home", "vms", "token"  # of a served rack
 SECONDS_TO_GREET = 30
 SECONDS_TO_LEAVE = 30
 

@@ -35,7 +35,7 @@ class ServedRack:
         with ExitStack() as opened:
             self._door = opened.enter_context(FrontDoor(self._port))
             self._segment = opened.enter_context(Segment("10.77.0.1/24"))
-            rack = VmRack(self._segment, self.directory / "machines", self.machines)
+            rack = VmRack(self._segment, self.directory / "vms", self.machines)
             opened.enter_context(rack)
             site = Site(self.directory, self._segment)
             site.service.firstbox(*_BUILD, timeout=_SECONDS_TO_BUILD)
@@ -61,7 +61,7 @@ class ServedRack:
             "token": str(self._token),
             "enter": self._segment.command(),
             "home": str(self.directory / "home"),
-            "consoles": str(self.directory / "machines" / "*.console"),
+            "consoles": str(self.directory / "vms" / "*.console"),
             "machines": [_registration(vm, number) for number, vm in enumerate(self.machines, 1)],
         }
 

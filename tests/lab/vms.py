@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 from tests.lab.bmc import Profile, Simulator
-from tests.lab.bmc.ipmi_sim import IpmiSim, end_with_parent
-from tests.lab.segment import Segment
+from tests.lab.bmc.ipmi_sim import IpmiSim
+from tests.lab.segment import Segment, end_with_parent
 from tests.lab.vm_command import OVMF_VARS
 
 _HOOK = Path(__file__).with_name("vm-hook")

@@ -1,6 +1,5 @@
 """OpenIPMI's ipmi_sim as a BMC: a process, a configuration, and our plugin for boot flags."""
 
-import ctypes
 import hashlib
 import os
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tests.lab.bmc.fru import fru
 from tests.lab.bmc.profile import Profile
+from tests.lab.segment import end_with_parent
 
 _SOURCE = Path(__file__).with_name("bootflags.c")
 _BUILD = Path(__file__).parents[3] / "build" / "bmc"
@@ -166,8 +166,3 @@ def build_plugin() -> Path:
         subprocess.run(command, check=True)
         made.rename(plugin)
     return plugin
-
-
-def end_with_parent() -> None:
-    """Not outlive a test that is killed."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)

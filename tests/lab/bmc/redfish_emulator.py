@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.lab.bmc.certificate import write_certificate
-from tests.lab.bmc.ipmi_sim import end_with_parent
 from tests.lab.bmc.profile import Profile
+from tests.lab.segment import end_with_parent
 
 _START = 30.0  # seconds it may take to answer
 # Of the password of a Profile, by bcrypt; nothing here makes such hashes.
