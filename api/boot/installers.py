@@ -43,10 +43,11 @@ def kernel_options(method: str, one: Installation) -> tuple[str, ...]:
         case BootMethod.PRESEED:
             words = ("auto=true", "priority=critical", "interface=auto")
             names = (f"hostname={host}", f"domain={domain}")
-            # Asked before the file is fetched: the network of installations may lead nowhere else.
-            route = "netcfg/no_default_route=true"
+            # Asked before the file is fetched, where DHCP names no router and no name server.
+            nameserver = next(iter(one.nameservers), "")
+            ways = ("netcfg/no_default_route=true", f"netcfg/get_nameservers={nameserver}")
             # Behind the dashes: what the installed system's kernel is told too, such as consoles.
-            return (*words, *names, route, f"url={one.base}/preseed.cfg", "---")
+            return (*words, *names, *ways, f"url={one.base}/preseed.cfg", "---")
         case BootMethod.KICKSTART:
             repository = _url(one, "repository")
             return ("ip=dhcp", f"inst.ks={one.base}/kickstart.cfg", f"inst.repo={repository}")
