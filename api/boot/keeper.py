@@ -123,6 +123,7 @@ class Keeper:
         )
         try:
             while not self._waits(stop):
+                self._hear()
                 with self._database_may_be_away():
                     self._look()
                     self._write_down()
@@ -184,12 +185,20 @@ class Keeper:
         if not path.exists():
             _write(path, "")
 
-    def _write_down(self) -> None:
+    def _hear(self) -> None:
+        """Take in what dnsmasq said, whether or not it can be written down now."""
         self._kept += loudly(list(self._sightings()), self._repeats)
+
+    def _write_down(self) -> None:
         if not self._kept:
             return
-        with writing(self._engine) as connection:
-            record(connection, list(self._kept))
+        try:
+            with writing(self._engine) as connection:
+                record(connection, list(self._kept))
+        except Busy:
+            raise  # later
+        except Exception:  # machines must be answered, whatever is wrong with a log line
+            logger.exception("%d things machines did are not in the log", len(self._kept))
         self._kept.clear()
 
     def _sightings(self) -> Iterator[Sighting]:
