@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from demo import client, screen
 from demo.place import HOME, REPOSITORY, output_of, write_private
 
@@ -16,25 +18,29 @@ RACK = REPOSITORY / "var" / "rack"
 DEMO_RACK = HOME / "rack"
 SECONDS_TO_INSTALL = 1800
 _REPORT = "rack.json"
+_BODY = "bm_nodes.json"  # of RegisterBMNodes
 
 
 def up(directory: Path, machines: int, port: int) -> dict[str, Any]:
     """Start a rack unless it runs; where everything is."""
     file = directory / _REPORT
-    if (directory / "supervisor.pid").exists() and file.exists():
+    if file.exists() and _answers(_read(file)["url"]):
         return _read(file)
     down(directory)
     screen.say("The first time, a ramdisk and an image are built from packages: some minutes.")
     command = [sys.executable, "-m", "tests.lab", "vms", "--machines", str(machines)]
     said = output_of(*command, "--port", str(port), "--dir", str(directory))
     write_private(file, said.strip())
-    return _read(file)
+    report = _read(file)
+    write_private(directory / _BODY, json.dumps({"bm_nodes": report["machines"]}, indent=1))
+    return report
 
 
 def down(directory: Path) -> None:
     """End a rack and remove its files; nothing if there is none."""
     if directory.exists():
-        (directory / _REPORT).unlink(missing_ok=True)
+        for name in (_REPORT, _BODY):
+            (directory / name).unlink(missing_ok=True)
         output_of(sys.executable, "-m", "tests.lab", "down", "--dir", str(directory))
 
 
@@ -72,12 +78,12 @@ def tell(report: dict[str, Any]) -> None:
         f"""
 API, every action explained   {report["url"]}/docs
 Token for scripts             {token}
-What RegisterBMNodes takes    {RACK.relative_to(REPOSITORY) / _REPORT}, under "machines"
+What RegisterBMNodes is told  {RACK.relative_to(REPOSITORY) / _BODY}
 Consoles                      {report["consoles"]}
 
 Register all, and install them:
   call() {{ curl -s {report["url"]}/api/$1 -H "Authorization: Bearer $(cat {token})" -d "$2"; }}
-  call RegisterBMNodes "$(python3 -c 'import json, sys; print(json.dumps({{"bm_nodes": json.load(sys.stdin)["machines"]}}))' <var/rack/{_REPORT})"
+  call RegisterBMNodes @{RACK.relative_to(REPOSITORY) / _BODY}
   call ProvisionBMNodes '{{"node_ids": ["n-..."]}}'
   call GetProvisionBMNodesLog '{{}}'
 
@@ -88,6 +94,13 @@ Inside their network, which is this host's only from within:
 End and remove it all:
   make rack-stop"""
     )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
 
 
 def _read(file: Path) -> dict[str, Any]:
