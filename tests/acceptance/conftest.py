@@ -44,7 +44,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Everything started, the images built, the machines off and unknown."""
     directory: Path = tmp_path_factory.mktemp("acceptance")
     with Segment("10.77.0.1/24") as segment:
-        site = Site(directory, segment, ramdisk_deadline=240, os_deadline=300, bmc_interval=0.05)
+        deadlines = {"ramdisk_deadline": 240, "os_deadline": 400}
+        site = Site(directory, segment, max_attempts=10, **deadlines)
         built = ("image", "build", "all", "--kernel", "cloud", "--no-firmware")
         site.service.firstbox(*built, timeout=900)
         rack = VmRack(segment, directory / "rack", [BIOS, UEFI, STRANGER])

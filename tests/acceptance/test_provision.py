@@ -3,9 +3,11 @@
 Real IPMI, DHCP, TFTP, HTTP, iPXE, ramdisk, disks and SSH; the tests of this file go on from each other.
 """
 
+import os
 import re
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from tests.acceptance.conftest import BIOS, STRANGER, UEFI, Place
 from tests.service import wait_until
 
 pytestmark = pytest.mark.lab
+
+SLOW = "FIRSTBOX_SLOW_TESTS" in os.environ
 
 FIRST, SECOND = UEFI.macs
 REGISTERED = {
@@ -178,11 +182,10 @@ def test_an_installed_machine_needs_reinstall_to_be_installed_again(
 def test_a_machine_on_network_boot_for_ever_boots_its_disk(
     provisioned: dict[str, Any], place: Place
 ) -> None:
-    power(place, "RebootBMNodes", BIOS.name)
+    # As with a BMC that holds on to network boot, or a boot order that begins with it.
+    place.rack.order(BIOS.name, "cycle", "pxe")
     wait_until(
-        lambda: place.rack.boots(BIOS.name)[-1] == "network",
-        10,
-        what="its order begins with the network",
+        lambda: place.rack.boots(BIOS.name)[-1] == "network", 10, what="it starts from there"
     )
 
     wait_until(lambda: is_up(place, "10.77.0.11"), 240, what="it runs its system", pause=2)
@@ -209,6 +212,97 @@ def test_both_can_be_collected(provisioned: dict[str, Any], place: Place) -> Non
     job_id = place.service.done("CollectNodes", node_ids=node_ids)["job_id"]
 
     assert place.service.wait_for(job_id, seconds=120)["status"] == "successful"
+
+
+# What the log says when the service is killed, SIGKILL for API, worker and run: one moment of each step.
+MOMENTS = {
+    "step0": "step0 preflight begins",
+    "step1": "the ramdisk says hello",
+    "step2": "40 % of the image is written",
+    "step3": "step3 os_config begins",
+    "step4": "boots from disk",
+    "step5": "step5 node_verify begins",
+}
+IN_CI = ("step1", "step2", "step4")  # 35 s each; FIRSTBOX_SLOW_TESTS=1 has all
+
+
+def test_an_installation_outlives_its_service_in_each_step(
+    provisioned: dict[str, Any], place: Place
+) -> None:
+    node_id = place.node_ids[BIOS.name]
+    begun = len(place.rack.boots(BIOS.name))
+    job_id = place.service.done("ProvisionBMNodes", node_ids=[node_id], reinstall=1)["job_id"]
+    moments = [text for step, text in MOMENTS.items() if step in IN_CI or SLOW]
+
+    for text in moments:
+        wait_until(lambda text=text: text in log_of(place, job_id), 240, what=text, pause=0.2)
+        place.service.kill()
+        place.service.start()
+
+    ended = place.service.wait_for(job_id, seconds=400, action="ProvisionBMNodes")
+    assert ended["status"] == "successful", log_of(place, job_id)
+    log = log_of(place, job_id)
+    assert log.count("begins from the start") == len(moments)
+    # What was proved done was not done again.
+    assert "runs the ramdisk of this installation already" in log
+    assert log.count("100 % of the image is written") == 1
+    assert place.rack.boots(BIOS.name)[begun:] == ["network", "disk"]
+
+
+def test_a_cancelled_reinstallation_leaves_the_machine_off(
+    provisioned: dict[str, Any], place: Place
+) -> None:
+    node_id = place.node_ids[BIOS.name]
+    job_id = place.service.done("ProvisionBMNodes", node_ids=[node_id], reinstall=1)["job_id"]
+    wait_until(
+        lambda: "10 % of the image is written" in log_of(place, job_id),
+        240,
+        what="it is being written",
+        pause=0.5,
+    )
+
+    place.service.done("CancelJob", job_id=job_id)
+
+    ended = place.service.wait_for(job_id, seconds=60, action="ProvisionBMNodes")
+    assert ended["reason"] == "cancelled"
+    assert not place.rack.is_on(BIOS.name)
+    [node] = place.service.done("DescribeBMNodes", node_ids=[node_id])["node_set"]
+    assert node["status"] == "failed"
+    [node] = place.service.done("DescribeNodes", node_ids=[node_id])["node_set"]
+    assert node["status"] == "unreachable"
+
+
+def test_a_disk_with_data_of_others_is_not_touched(
+    provisioned: dict[str, Any], place: Place
+) -> None:
+    node_id = place.node_ids[UEFI.name]
+    place.service.done("ModifyBMNodeAttributes", node_id=node_id, os_disk_name="vda")
+    power(place, "PowerOffBMNodes", UEFI.name)
+    disk = place.rack.place(UEFI.name).with_name(f"{UEFI.bmc_address}.disk0")
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "precious", str(disk)], check=True)
+    before = head(disk)
+
+    job_id = place.service.done("ProvisionBMNodes", node_ids=[node_id], reinstall=1)["job_id"]
+
+    ended = place.service.wait_for(job_id, seconds=240, action="ProvisionBMNodes")
+    assert ended["nodes"][0]["reason"] == "disk_has_data", log_of(place, job_id)
+    assert "precious" in ended["nodes"][0]["message"]
+    assert head(disk) == before
+
+
+def test_deleted_machines_are_forgotten(provisioned: dict[str, Any], place: Place) -> None:
+    node_ids = list(place.node_ids.values())
+
+    place.service.done("DeleteBMNodes", node_ids=node_ids)
+    assert place.service.done("DescribeBMNodes")["total_count"] == 0
+    place.service.done("DeleteNodes", node_ids=node_ids)
+
+    assert place.service.done("DescribeNodes")["total_count"] == 0
+
+
+def log_of(place: Place, job_id: str) -> str:
+    lines = place.service.done("GetProvisionBMNodesLog", job_id=job_id)["log"]
+    return "\n".join(lines.values())
 
 
 def ssh(place: Place, address: str, command: str) -> str:
@@ -247,3 +341,9 @@ def leases(place: Place) -> str:
     """Every lease there is."""
     files = place.site.settings.boot.glob("*lease*")
     return "\n".join(file.read_text() for file in files)
+
+
+def head(disk: Path) -> bytes:
+    """The first 16 MiB of a disk."""
+    with disk.open("rb") as file:
+        return file.read(1 << 24)

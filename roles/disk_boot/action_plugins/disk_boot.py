@@ -48,22 +48,28 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         _, args = self.validate_argument_spec(
             {
                 "nodes": {"type": "list", "elements": "str", "required": True},
+                "booting": {"type": "list", "elements": "str", "default": []},
                 "deadline": {"type": "float", "default": 900},
             }
         )
         settings = load_settings()
         engine = open_database(settings.database, pool_size=1)
         try:
-            results = _boot(engine, settings, args["nodes"], args["deadline"])
+            failed, booting = _boot(engine, settings, args["nodes"], args["booting"])
+            results = failed + _wait(engine, settings, booting, args["deadline"])
         finally:
             engine.dispose()
         return {"changed": True, "results": [result.as_dict() for result in results]}
 
 
-def _boot(engine: Engine, settings: Settings, nodes: list[str], deadline: float) -> list[Result]:
+def _boot(
+    engine: Engine, settings: Settings, nodes: list[str], booting: list[str]
+) -> tuple[list[Result], dict[str, Installation]]:
+    """Switch machines over to their disks: those that could not be, and all that boot from them."""
     with writing(engine) as connection:
         found = read_installations(connection, nodes)
-        set_local(connection, nodes, deadline + _SPARE)
+        under_way = read_installations(connection, booting)
+        set_local(connection, nodes + booting, settings.os_deadline + _SPARE)
     # An installer reports its end before the file systems are unmounted, and then switches off.
     ending = await_off(settings.soft_off_deadline, hard_after=settings.power_deadline)
     theirs = {node: one for node, one in found.items() if _has_installer(one)}
@@ -72,8 +78,7 @@ def _boot(engine: Engine, settings: Settings, nodes: list[str], deadline: float)
     left = {node: one for node, one in found.items() if node not in lost}
     answers = _order(engine, settings, left, boot_from_disk(settings.power_deadline))
     failed = [Result(a.node, False, a.message, a.reason) for a in ended + answers if not a.ok]
-    booting = {answer.node: found[answer.node] for answer in answers if answer.ok}
-    return failed + _wait(engine, settings, booting, deadline)
+    return failed, under_way | {a.node: found[a.node] for a in answers if a.ok}
 
 
 def _order(

@@ -14,6 +14,11 @@ options:
     type: list
     elements: str
     required: true
+  booting:
+    description: Machines that boot from their disks already, and are only waited for.
+    type: list
+    elements: str
+    default: []
   deadline:
     description: Seconds a machine has from power-on to its system's SSH server.
     type: float

@@ -15,7 +15,7 @@ from api.settings import Settings, load_settings
 from api.ssh.session import Sessions
 from api.ssh.target import Result, Target, ask_all
 from api.ssh.whereabouts import expect_ramdisk, expect_system
-from api.states import BootMethod, Reason
+from api.states import BootMethod, BootState, Reason
 from api.store.bmcs import bmc_targets, record_answers
 from api.store.boots import get_boots, open_boot, say, take_up
 from api.store.installations import (
@@ -102,6 +102,10 @@ class _RamdiskBoot:
                 with writing(self._engine) as connection:
                     take_up(connection, boot_ids[result.node], job_of_run(), _SPARE)
                 self._done(result.node, result.message)
+        for node, one in before.items():
+            # Its disk was done, and it does not run the ramdisk any more: it is on its way.
+            if node not in self._results and one.boot and one.boot.state == BootState.LOCAL:
+                self._done(node, "boots from its disk already", is_booting=True)
 
     def _open(self, installations: Iterable[Installation]) -> dict[str, str]:
         boots = {}
@@ -173,13 +177,15 @@ class _RamdiskBoot:
         with reading(self._engine) as connection:
             return list(get_boots(connection, list(boots.values())).values())
 
-    def _done(self, node: str, message: str, *, is_installed: bool = False) -> None:
+    def _done(
+        self, node: str, message: str, *, is_booting: bool = False, is_installed: bool = False
+    ) -> None:
         entry = Result(node, True, message).as_dict()
-        self._results[node] = entry | {"is_installed": is_installed}
+        self._results[node] = entry | {"is_booting": is_booting, "is_installed": is_installed}
 
     def _fail(self, node: str, reason: str, message: str) -> None:
         entry = Result(node, False, message, reason).as_dict()
-        self._results[node] = entry | {"is_installed": False}
+        self._results[node] = entry | {"is_booting": False, "is_installed": False}
 
 
 def _ask(targets: Sequence[Target], marks: dict[str, str], expect: Any) -> list[Result]:

@@ -47,6 +47,9 @@ results:
     message:
       description: A sentence for the log.
       type: str
+    is_booting:
+      description: Whether an earlier attempt has sent the machine to boot from its disk.
+      type: bool
     is_installed:
       description: Whether the machine runs the system of this installation already.
       type: bool
