@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import IO, Literal, Self
 
 from tests.lab.bmc import Profile, Simulator
 from tests.lab.bmc.ipmi_sim import IpmiSim
@@ -54,6 +54,7 @@ class VmRack:
         self._directory = directory
         self.machines = {machine.name: machine for machine in machines}
         self._keepers: dict[str, subprocess.Popen[bytes]] = {}
+        self._orders: dict[str, IO[bytes]] = {}
         self._open = ExitStack()
         self.bmcs: Simulator | None = None
 
@@ -107,8 +108,7 @@ class VmRack:
 
         `pause` makes it hang, and `resume` ends that; `die` ends it, which nobody tells its BMC.
         """
-        with Path(f"{self.place(name)}.orders").open("w") as orders:
-            orders.write(f"{event} {what}\n")
+        self._orders[name].write(f"{event} {what}\n".encode())
 
     def unplug(self, name: str, card: int = 0) -> None:
         """Pull the cable out of a card; it stays so when the machine is switched off and on."""
@@ -134,7 +134,11 @@ class VmRack:
             disks.append(str(file))
         if machine.firmware == "uefi":
             shutil.copy(OVMF_VARS, f"{place}.vars")
-        os.mkfifo(f"{place}.orders")
+        orders = Path(f"{place}.orders")
+        os.mkfifo(orders)
+        # Open for reading too, so that nobody waits at a pipe for a keeper.
+        pipe = self._open.enter_context(orders.open("r+b", buffering=0))
+        self._orders[machine.name] = pipe
         known = {
             "serial_number": machine.serial_number or machine.name,
             "firmware": machine.firmware,
