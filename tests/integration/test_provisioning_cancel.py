@@ -15,7 +15,7 @@ from tests.service import Service, wait_until
 pytestmark = pytest.mark.lab
 
 ACTION = "ProvisionBMNodes"
-CANCELLED, SLOW, ORPHAN, TAKEN_UP = (f"127.0.97.{number}" for number in range(1, 5))
+CANCELLED, SLOW, ORPHAN, TAKEN_UP, SHELL = (f"127.0.97.{number}" for number in range(1, 6))
 MACHINES = {
     address: PaperMachine(
         address,
@@ -23,7 +23,7 @@ MACHINES = {
         goes_to="hello" if address == TAKEN_UP else "kernel",
         profile=Profile(delay=1.5 if address == SLOW else 0),
     )
-    for number, address in enumerate((CANCELLED, SLOW, ORPHAN, TAKEN_UP), start=1)
+    for number, address in enumerate((CANCELLED, SLOW, ORPHAN, TAKEN_UP, SHELL), start=1)
 }
 
 
@@ -36,7 +36,13 @@ class Lab:
 
     def provision(self, address: str) -> tuple[str, str]:
         """Register the machine with this BMC and begin to install it: node id and job id."""
-        [node_id] = self.service.done(
+        node_id = self.register(address)
+        job_id: str = self.service.done(ACTION, node_ids=[node_id])["job_id"]
+        return node_id, job_id
+
+    def register(self, address: str) -> str:
+        """Register the machine with this BMC; its node id."""
+        node_ids: list[str] = self.service.done(
             "RegisterBMNodes",
             hostname=f"r{address.rpartition('.')[2]}",
             os_version="12",
@@ -48,8 +54,7 @@ class Lab:
             mgmt_network_address=f"10.77.0.{address.rpartition('.')[2]}0",
             mgmt_network_netmask="255.255.255.0",
         )["node_ids"]
-        job_id = self.service.done(ACTION, node_ids=[node_id])["job_id"]
-        return node_id, job_id
+        return node_ids[0]
 
     def wait_for_line(self, job_id: str, text: str, seconds: float = 40) -> None:
         wait_until(lambda: text in self.log(job_id), seconds, what=f"the log has {text!r}")
@@ -104,6 +109,30 @@ def test_a_machine_that_was_only_looked_at_stays_as_it_was(lab: Lab) -> None:
     assert lab.end(job_id)["reason"] == "cancelled"
     assert lab.status(node_id) == "new"
     assert lab.rack.boots(SLOW) == []
+
+
+def test_an_installation_from_a_shell_is_a_job_too(lab: Lab) -> None:
+    node_id = lab.register(SHELL)
+
+    done = lab.service.run(
+        "ansible-playbook",
+        "playbooks/provision.yml",
+        "--limit",
+        node_id,
+        "-e",
+        "ramdisk_boot_deadline=8",
+        check=False,
+    )
+
+    assert done.returncode == 2, done.stderr
+    [job] = lab.service.done("DescribeJobs", node_id=node_id)["job_set"]
+    assert (job["job_action"], job["status"]) == (ACTION, "failed")
+    assert job["command"].startswith("ansible-playbook playbooks/provision.yml --limit")
+    log = lab.log(job["job_id"])
+    assert "asks to boot over the network (DHCP)" in log
+    assert "BMC: is on, switched on, boots once from the network" in log
+    assert "fetched its kernel, and then said nothing" in log
+    assert lab.status(node_id) == "failed"
 
 
 @pytest.fixture(scope="module")
