@@ -26,7 +26,7 @@ def segment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
     package.write_text("a package")
     with pytest.MonkeyPatch.context() as patch, Segment(f"{ADDRESS}/24") as segment:
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        with Mirror(segment, ADDRESS):
+        with Mirror(segment, ADDRESS, cache):
             yield segment
 
 

@@ -1,12 +1,13 @@
 """A Debian mirror on a segment that has no way out: what is asked of it, this host's apt fetches.
 
-with Segment("10.77.0.1/24") as segment, Mirror(segment, "10.77.0.1") as mirror:
+with Segment("10.77.0.1/24") as segment, Mirror(segment, "10.77.0.1", directory) as mirror:
     mirror.url  # http://10.77.0.1:8080/debian
 
 Only packages and the lists of them are given out, and only to those on the segment. Packages never
 change under their names, so they are kept; the lists are fetched anew for each mirror.
 """
 
+import lzma
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ from tests.lab.segment import Segment
 
 PORT = 8080
 _PATIENCE = 120.0  # seconds for one file
+# Of the installer's parts those that do what partitioning leaves to do.
+_PARTS = {"apt-mirror-setup", "debootstrap-udeb", "finish-install", "grub-installer"}
 # No component begins with a dot, so nothing leads upwards.
 _PATH = re.compile(r"/debian/(?P<path>(?:dists|pool)(?:/[0-9A-Za-z_+~:-][0-9A-Za-z_.+~:-]*)+)")
 
@@ -33,9 +36,9 @@ _PATH = re.compile(r"/debian/(?P<path>(?:dists|pool)(?:/[0-9A-Za-z_+~:-][0-9A-Za
 class Mirror:
     """The mirror while the context is open. Enter it outside the segment: there it fetches from."""
 
-    def __init__(self, segment: Segment, address: str) -> None:
+    def __init__(self, segment: Segment, address: str, directory: Path) -> None:
         self.url = f"http://{address}:{PORT}/debian"
-        self._lists = Path(tempfile.mkdtemp(prefix="firstbox-mirror-"))
+        self._lists = directory / "mirror"
         self._upstream = _upstream()
         # A socket keeps the network namespace it was made in.
         with segment.inside():
@@ -55,7 +58,6 @@ class Mirror:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        shutil.rmtree(self._lists)
 
     def find(self, path: str) -> Path | None:
         """The file at a path below the mirror's root, fetched if it is not here; None if there is none."""
@@ -69,6 +71,17 @@ class Mirror:
                     return None
                 fetched.rename(file)
         return file
+
+    @property
+    def has_installer(self) -> bool:
+        """Whether what Debian's installer is made of is here too: some mirrors have packages alone."""
+        lists = self.find(f"dists/{suite()}/main/debian-installer/binary-amd64/Packages.xz")
+        if lists is None:
+            return False
+        listed = lzma.decompress(lists.read_bytes()).decode()
+        files = re.findall(r"^Filename: (\S+)$", listed, re.MULTILINE)
+        needed = [file for file in files if file.rpartition("/")[2].partition("_")[0] in _PARTS]
+        return len(needed) == len(_PARTS) and all(self.find(file) for file in needed)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         mirror = self
