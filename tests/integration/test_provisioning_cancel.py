@@ -1,5 +1,6 @@
 """An installation that is cancelled, or loses its worker: what is left of it, on machines on paper."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,10 @@ from tests.lab.site import Site
 from tests.machines import plant_images
 from tests.service import Service, wait_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the lab makes namespaces: needs root"),
+]
 
 ACTION = "ProvisionBMNodes"
 CANCELLED, SLOW, ORPHAN, TAKEN_UP, SHELL = (f"127.0.97.{number}" for number in range(1, 6))

@@ -3,6 +3,7 @@
 Real service, boot server, DHCP, TFTP and IPMI; the machines are on paper (tests/lab/paper.py).
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ from tests.lab.site import Site
 from tests.machines import plant_images
 from tests.service import Service, wait_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the lab makes namespaces: needs root"),
+]
 
 PASSWORD = "ADMIN-secret"
 # hostname -> the machine, and what is registered of it differently, and what the job must say

@@ -126,9 +126,7 @@ def upgrade() -> None:
     with op.batch_alter_table("node", schema=None) as batch_op:
         batch_op.drop_index("node_create_id")
         batch_op.drop_index("node_address_order")
-        batch_op.create_index(
-            "node_create_id", ["create_time", "node_id", "address"], unique=False
-        )
+        batch_op.create_index("node_create_id", ["create_time", "node_id", "address"], unique=False)
         batch_op.create_index(
             "node_address_order", ["address_order", "node_id", "address"], unique=False
         )
