@@ -5,7 +5,6 @@ The installer is a stand-in (tests/lab/paper_installer); Debian's own is tried i
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,6 @@ from tests.lab.paper_installer import make_paper_installer
 from tests.lab.segment import Segment
 from tests.lab.site import Site
 from tests.lab.vms import Vm, VmRack
-from tests.service import wait_until
 
 pytestmark = [
     pytest.mark.lab,
@@ -90,14 +88,8 @@ def provisioned(place: Place) -> dict[str, Any]:
     service = place.site.service
     node_ids = service.done("RegisterBMNodes", bm_nodes=[REGISTERED])["node_ids"]
     job_id = service.done("ProvisionBMNodes", node_ids=node_ids, erase=1)["job_id"]
-    wait_until(
-        lambda: service.status(job_id, "ProvisionBMNodes")["status"] in ("successful", "failed"),
-        _LONGEST,
-        what="the job is over",
-        pause=2,
-    )
-    log = "\n".join(service.log(job_id, "ProvisionBMNodes"))
-    return {**service.status(job_id, "ProvisionBMNodes"), "log": log}
+    ended = service.wait_for(job_id, seconds=_LONGEST, action="ProvisionBMNodes")
+    return {**ended, "log": "\n".join(service.log(job_id, "ProvisionBMNodes"))}
 
 
 def test_the_job_succeeds(provisioned: dict[str, Any]) -> None:
@@ -106,42 +98,29 @@ def test_the_job_succeeds(provisioned: dict[str, Any]) -> None:
 
 
 def test_it_is_named_and_addressed_as_asked(provisioned: dict[str, Any], place: Place) -> None:
-    assert ssh(place, "hostname").strip() == VM.name
-    addresses = ssh(place, "ip -o -4 address")
+    assert place.site.ssh(ADDRESS, "hostname").strip() == VM.name
+    addresses = place.site.ssh(ADDRESS, "ip -o -4 address")
     assert re.search(rf"bond0 +inet {ADDRESS}/24", addresses)
     assert re.search(r"bond0\.100 +inet 192\.0\.2\.22/25", addresses)
-    assert ssh(place, "ip route show default").startswith("default via 192.0.2.1 dev bond0.100")
-    assert ssh(place, "cat /etc/resolv.conf") == "nameserver 10.77.0.1\n"
+    assert place.site.ssh(ADDRESS, "ip route show default").startswith(
+        "default via 192.0.2.1 dev bond0.100"
+    )
+    assert place.site.ssh(ADDRESS, "cat /etc/resolv.conf") == "nameserver 10.77.0.1\n"
 
 
 def test_the_bond_has_both_cards(provisioned: dict[str, Any], place: Place) -> None:
-    bond = ssh(place, "cat /proc/net/bonding/bond0")
+    bond = place.site.ssh(ADDRESS, "cat /proc/net/bonding/bond0")
 
     assert "Bonding Mode: fault-tolerance (active-backup)" in bond
     assert set(re.findall(r"Permanent HW addr: (\S+)", bond)) == {FIRST, SECOND}
 
 
 def test_the_installer_was_let_end(provisioned: dict[str, Any], place: Place) -> None:
-    assert ssh(place, "ls /etc/firstbox").split() == ["provision_id", "unmounted"]
+    assert place.site.ssh(ADDRESS, "ls /etc/firstbox").split() == ["provision_id", "unmounted"]
     assert place.rack.boots(VM.name) == ["network", "disk"]
 
 
 def test_recommended_packages_are_again_what_the_operator_decides(
     provisioned: dict[str, Any], place: Place
 ) -> None:
-    assert "Install-Recommends" not in ssh(place, "cat /etc/apt/apt.conf.d/*")
-
-
-def ssh(place: Place, command: str) -> str:
-    """What a command prints on the installed machine."""
-    options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")
-    flags = [f"-o{option}" for option in (*options, "ConnectTimeout=10", "LogLevel=ERROR")]
-    key = str(place.site.settings.keys / "ssh_ed25519")
-    done = subprocess.run(
-        ["ssh", "-F", "none", "-i", key, *flags, f"root@{ADDRESS}", command],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert "Install-Recommends" not in place.site.ssh(ADDRESS, "cat /etc/apt/apt.conf.d/*")

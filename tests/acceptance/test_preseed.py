@@ -1,7 +1,6 @@
 """A machine installed by Debian's own installer, out of a mirror on the rack's own network."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,6 @@ from tests.lab.mirror import Mirror
 from tests.lab.segment import Segment
 from tests.lab.site import Site
 from tests.lab.vms import Vm, VmRack
-from tests.service import wait_until
 
 pytestmark = [
     pytest.mark.lab,
@@ -58,56 +56,30 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def provisioned(site: Site) -> dict[str, Any]:
     """The status of the job that installed it, and its log."""
-    [node_id] = site.service.done("RegisterBMNodes", bm_nodes=[REGISTERED])["node_ids"]
-    asked = site.service.done("ProvisionBMNodes", node_ids=[node_id], erase=1)
-    wait_until(
-        lambda: status_of(site, asked["job_id"])["status"] in ("successful", "failed"),
-        _LONGEST,
-        what="the job is over",
-        pause=2,
-    )
-    log = site.service.log(asked["job_id"], "ProvisionBMNodes")
-    return {**status_of(site, asked["job_id"]), "node_id": node_id, "log": "\n".join(log)}
+    node_ids = site.service.done("RegisterBMNodes", bm_nodes=[REGISTERED])["node_ids"]
+    job_id = site.service.done("ProvisionBMNodes", node_ids=node_ids, erase=1)["job_id"]
+    ended = site.service.wait_for(job_id, seconds=_LONGEST, action="ProvisionBMNodes")
+    return {**ended, "log": "\n".join(site.service.log(job_id, "ProvisionBMNodes"))}
 
 
 def test_debians_installer_installs_it(provisioned: dict[str, Any]) -> None:
-    print(*provisioned["steps"], sep="\n")
     assert provisioned["status"] == "successful", provisioned["log"]
     assert "was installed by its own installer" in provisioned["log"]
 
 
 def test_it_is_found_by_ssh_with_what_was_asked(provisioned: dict[str, Any], site: Site) -> None:
-    assert ssh(site, "hostname").strip() == VM.name
-    assert 'VERSION_ID="12"' in ssh(site, "cat /etc/os-release")
-    assert f" {ADDRESS}/24 " in ssh(site, "ip -o address")
-    assert "default via 10.77.0.1" in ssh(site, "ip route")
+    assert site.ssh(ADDRESS, "hostname").strip() == VM.name
+    assert 'VERSION_ID="12"' in site.ssh(ADDRESS, "cat /etc/os-release")
+    assert f" {ADDRESS}/24 " in site.ssh(ADDRESS, "ip -o address")
+    assert "default via 10.77.0.1" in site.ssh(ADDRESS, "ip route")
 
 
 def test_it_says_which_installation_it_is(provisioned: dict[str, Any], site: Site) -> None:
-    assert ssh(site, "cat /etc/firstbox/provision_id").startswith("p-")
-    assert ssh(site, "ls /etc/firstbox").split() == ["provision_id"]
+    assert site.ssh(ADDRESS, "cat /etc/firstbox/provision_id").startswith("p-")
+    assert site.ssh(ADDRESS, "ls /etc/firstbox").split() == ["provision_id"]
 
 
 def test_nobody_has_a_password(provisioned: dict[str, Any], site: Site) -> None:
-    hashes = ssh(site, "cut -d: -f2 /etc/shadow").split()
+    hashes = site.ssh(ADDRESS, "cut -d: -f2 /etc/shadow").split()
 
     assert all(given[0] in "*!" for given in hashes)
-
-
-def ssh(site: Site, command: str) -> str:
-    """What a command prints on the installed machine."""
-    options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")
-    flags = [f"-o{option}" for option in (*options, "ConnectTimeout=10", "LogLevel=ERROR")]
-    key = str(site.settings.keys / "ssh_ed25519")
-    done = subprocess.run(
-        ["ssh", "-F", "none", "-i", key, *flags, f"root@{ADDRESS}", command],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def status_of(site: Site, job_id: str) -> dict[str, Any]:
-    return site.service.done("GetProvisionBMNodesStatus", job_id=job_id)

@@ -4,6 +4,7 @@ with Segment("10.77.0.1/24") as segment, Site(directory, segment) as site, segme
     site.service.done("ProvisionBMNodes", node_ids=[...])
 """
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,20 @@ class Site(BootServer):
         self.start("nginx", "nginx", "-c", str(self.settings.boot / "nginx.conf"))
         self._wait_for(self.url)
         self.start_keeper()
+
+    def ssh(self, address: str, command: str) -> str:
+        """What a command prints on an installed machine, to who has the service's key."""
+        options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")
+        flags = [f"-o{option}" for option in (*options, "ConnectTimeout=10", "LogLevel=ERROR")]
+        key = str(self.settings.keys / "ssh_ed25519")
+        done = subprocess.run(
+            ["ssh", "-F", "none", "-i", key, *flags, f"root@{address}", command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def close(self) -> None:
         """End everything."""
