@@ -188,6 +188,22 @@ def test_persistent_boot_device_holds_for_the_guests_own_reboots_too(place: Plac
     )
 
 
+def test_machine_that_hangs_is_on_and_does_nothing(place: Place) -> None:
+    place.furnish(STUBBORN, _RESET)
+    place.rack.order(STUBBORN.name, "on", "disk")
+    wait_until(lambda: place.rack.boots(STUBBORN.name), 10, what="it is switched on")
+    place.rack.order(STUBBORN.name, "pause")
+    time.sleep(0.5)  # the keeper hears of it
+    said = place.rack.console(STUBBORN.name)
+
+    time.sleep(2)  # it would speak several times
+
+    assert place.rack.console(STUBBORN.name) == said
+    assert place.rack.is_on(STUBBORN.name)
+    place.rack.order(STUBBORN.name, "resume")
+    wait_until(lambda: place.rack.console(STUBBORN.name) != said, 20, what="it goes on")
+
+
 def test_machine_that_dies_is_off_for_its_bmc_and_can_be_switched_on(place: Place) -> None:
     place.rack.order(STUBBORN.name, "die")
     wait_until(lambda: not place.is_on(STUBBORN), 10, what="the BMC says off", pause=0.2)
