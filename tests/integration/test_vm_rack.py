@@ -186,6 +186,7 @@ def test_persistent_boot_device_holds_for_the_guests_own_reboots_too(place: Plac
         SECONDS_TO_BOOT,
         what="it booted from its disk three times",
     )
+    assert all(place.is_on(STUBBORN) for _ in range(20))  # also between two starts
 
 
 def test_machine_that_hangs_is_on_and_does_nothing(place: Place) -> None:

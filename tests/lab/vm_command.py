@@ -11,9 +11,11 @@ OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 def qemu_command(vm: dict[str, Any], place: Path, first: str) -> list[str]:
     """The command that starts a machine from the network or from its disks first.
 
-    It waits for QMP's `cont`, and ends when the guest resets: the next start may be from elsewhere.
+    It waits for QMP's `cont`, and stands still when the guest resets or shuts down: the next start may
+    be from elsewhere, and until then there is a process that the BMC sees.
     """
-    command = ["qemu-system-x86_64", "-nodefaults", "-S", "-no-reboot", "-qmp", "stdio"]
+    command = ["qemu-system-x86_64", "-nodefaults", "-S", "-qmp", "stdio"]
+    command += ["-action", "reboot=shutdown,shutdown=pause"]
     # Without graphics, BIOS and loaders speak on the serial line.
     command += ["-machine", "q35,graphics=off", "-display", "none", "-accel", "tcg,thread=multi"]
     command += ["-smp", "2", "-m", str(vm["memory"]), "-device", "virtio-rng-pci"]

@@ -34,7 +34,6 @@ class Keeper:
         self._order = self._vm["order"]  # what a reboot starts from
         self._unplugged: set[str] = set()
         self._buffer = b""
-        self._resets = False
 
     def run(self) -> None:
         """Obey until told to end."""
@@ -85,15 +84,11 @@ class Keeper:
         assert self._qemu.stdout is not None
         data = os.read(self._qemu.stdout.fileno(), 65536)
         *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in filter(None, lines):
-            said = json.loads(line)
-            if said.get("event") == "SHUTDOWN":
-                self._resets = said["data"]["reason"] == "guest-reset"
-        if not data:
-            if self._resets:
-                self._start(self._order)
-            else:
-                self._stop()  # its pid stays written down: so the BMC learns that it is off
+        events = [said for said in map(json.loads, lines) if said.get("event") == "SHUTDOWN"]
+        if events and events[0]["data"]["reason"] == "guest-reset":
+            self._start(self._order)
+        elif events or not data:
+            self._stop()  # its pid stays written down: so the BMC learns that it is off
 
     def _start(self, first: str) -> None:
         # Between two processes of a machine that stays on, there is none whose end could be seen.
@@ -109,7 +104,7 @@ class Keeper:
                 stderr=log,
                 preexec_fn=die_with_parent,
             )
-        self._buffer, self._resets = b"", False
+        self._buffer = b""
         self._say("qmp_capabilities")
         for card in self._unplugged:
             self._say("set_link", name=card, up=False)

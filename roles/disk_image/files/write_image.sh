@@ -70,15 +70,15 @@ main() {
     fi
     manifest | while read -r name checksum; do
         number=$(expr "$name" + 0)
+        done_chunks=$((done_chunks + 1))
         if ! grep -qx "$name" "$marks"; then
             fetch "$name" "$checksum"
             zero "$next" "$number"
             unpack "$name"
             echo "$name" >>"$marks"
+            report
         fi
         next=$((number + 1))
-        done_chunks=$((done_chunks + 1))
-        report
         echo "$next" >"$work/next"
     done || exit
     next=$(cat "$work/next")
