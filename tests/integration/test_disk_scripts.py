@@ -14,6 +14,7 @@ import pytest
 
 from api.os_config.script import assignments, verdict_of
 from api.os_config.seed import seed
+from tests.lab.segment import Host, Segment
 from tests.service import REPOSITORY
 
 pytestmark = [
@@ -163,6 +164,18 @@ def test_a_partition_table_is_data_too(disk: str, tmp_path: Path) -> None:
     assert check(disk, tmp_path)["data"]
 
 
+def test_an_address_that_somebody_has_is_in_use_and_others_are_free(
+    disk: str, tmp_path: Path
+) -> None:
+    with Segment("10.77.0.1/24") as segment:
+        other = segment.add_host("52:54:00:00:00:02")
+        other.ip("address add 10.77.0.50/24 dev eth0")
+        machine = segment.add_host("52:54:00:00:00:01")
+
+        assert check(disk, tmp_path, machine, "10.77.0.50") == {"address_in_use": "10.77.0.50"}
+        assert check(disk, tmp_path, machine, "10.77.0.51") == {}
+
+
 def test_a_disk_that_is_not_there_is_missing(tmp_path: Path) -> None:
     assert "disk_missing" in check("no-such-disk", tmp_path)
 
@@ -206,9 +219,11 @@ def write(disk: str, image: Image, server: Server, tmp_path: Path) -> dict[str, 
     return verdict_of(in_ramdisk(head + manifest + WRITE.read_text(), tmp_path))
 
 
-def check(disk: str, tmp_path: Path) -> dict[str, str]:
-    head = assignments(disk=disk, mac="52:54:00:00:00:01", address="", vlan_id=0)
-    return verdict_of(in_ramdisk(head + CHECK.read_text(), tmp_path))
+def check(
+    disk: str, tmp_path: Path, machine: Host | None = None, address: str = ""
+) -> dict[str, str]:
+    head = assignments(disk=disk, mac="52:54:00:00:00:01", address=address, vlan_id=0)
+    return verdict_of(in_ramdisk(head + CHECK.read_text(), tmp_path, machine))
 
 
 def write_seed(disk: str, tmp_path: Path, meta_data: str) -> dict[str, str]:
@@ -216,8 +231,11 @@ def write_seed(disk: str, tmp_path: Path, meta_data: str) -> dict[str, str]:
     return verdict_of(in_ramdisk(head + SEED.read_text(), tmp_path))
 
 
-def in_ramdisk(script: str, tmp_path: Path) -> str:
-    """Run a script with a /run of its own, and without the programs that look at every disk."""
+def in_ramdisk(script: str, tmp_path: Path, machine: Host | None = None) -> str:
+    """Run a script with a /run of its own, and without the programs that look at every disk.
+
+    On a machine of a segment it sees that machine's cards.
+    """
     own = tmp_path / "run"
     own.mkdir(exist_ok=True)
     programs = tmp_path / "bin"
@@ -225,8 +243,10 @@ def in_ramdisk(script: str, tmp_path: Path) -> str:
     for name in ("vgchange", "mdadm"):
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
+    cards = "mount -t sysfs sys /sys && " if machine else ""
+    command = ["unshare", "--mount", "sh", "-c", f"{cards}mount --bind {own} /run && exec sh"]
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", f"mount --bind {own} /run && exec sh"],
+        machine.command(*command) if machine else command,
         input=script,
         capture_output=True,
         text=True,
