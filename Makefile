@@ -50,9 +50,8 @@ run: install ## Serve the API in the foreground, with its files in var/run
 	exec firstbox serve
 
 .PHONY: test
-test: install-dev ## Run every test: the roles with molecule, then all others with pytest
-	deploy/run-molecule
-	pytest
+test: install-dev ## Run every test: the roles with molecule, all others with pytest, and acceptance
+	deploy/run-tests
 
 .PHONY: acceptance
 acceptance: install-dev ## Install two virtual machines over IPMI and network boot, and look at them
