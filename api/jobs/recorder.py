@@ -132,7 +132,8 @@ def patience(settings: Settings, steps: tuple[str, ...], nodes: int) -> dict[str
         "ramdisk_boot": power + settings.ramdisk_deadline,
         "disk_image": max(settings.image_deadline, settings.installer_deadline),
         "os_config": settings.os_config_deadline,
-        "disk_boot": power + settings.os_deadline,
+        # An installer's machine switches itself off first, and is then switched on.
+        "disk_boot": 2 * power + settings.soft_off_deadline + settings.os_deadline,
         "node_verify": probes * settings.probe_deadline,
     }
     return {name: 60 + seconds.get(name, 5 * probes) for name in steps}
