@@ -26,6 +26,7 @@ from api.store.sealing import Seal
 from api.store.session import open_database, reading, writing
 
 _FILES = Path(__file__).parents[1] / "files"
+_INSTALLERS = "its installer's"  # which disk it took, an installer does not say
 _LOOK = 2.0  # seconds between two looks whether an installer reported its end
 
 
@@ -131,11 +132,11 @@ class _DiskImage:
         is_ours = machine.written_disk == disk.key
         if data is not None and not (is_ours or self._args["erase"]):
             raise Refused(Reason.DISK_HAS_DATA, f"{disk.name} ({disk.key}) holds {data}")
-        await asyncio.to_thread(self._remember, node, disk)
+        await asyncio.to_thread(self._remember, node, disk.key)
 
-    def _remember(self, node: str, disk: Disk) -> None:
+    def _remember(self, node: str, disk: str) -> None:
         with writing(self._engine) as connection:
-            update_bm_node(connection, node, {"written_disk": disk.key})
+            update_bm_node(connection, node, {"written_disk": disk})
 
     def _script(self, installation: Installation, disk: Disk) -> str:
         image, boot = installation.image, installation.boot
@@ -160,6 +161,7 @@ class _DiskImage:
         while True:
             [row] = await asyncio.to_thread(self._boots, [boot.boot_id])
             if row.done_time is not None:
+                await asyncio.to_thread(self._remember, target.node, _INSTALLERS)
                 return (
                     f"was installed by its own installer in {row.done_time - row.hello_time:.0f} s"
                 )
