@@ -329,7 +329,13 @@ def test_hostname_is_never_a_template(shell: Shell, machines: Machines) -> None:
 
 
 def test_run_killed_in_the_middle_of_an_event_is_a_failed_job(shell: Shell) -> None:
-    start = {"playbook": "collect.yml", "nodes": list(NODES), "user": "root", "command": "test"}
+    start = {
+        "playbook": "collect.yml",
+        "nodes": list(NODES),
+        "user": "root",
+        "command": "test",
+        "variables": {},
+    }
 
     recorder = shell.run(
         sys.executable, "-m", "api.jobs.direct", said=json.dumps(start) + '\n{"event": "run'
