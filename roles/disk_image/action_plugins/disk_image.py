@@ -27,6 +27,7 @@ from api.store.session import open_database, reading, writing
 
 _FILES = Path(__file__).parents[1] / "files"
 _INSTALLERS = "its installer's"  # which disk it took, an installer does not say
+_SPARE = 30.0  # seconds in which the verdict about an installer is written down
 _LOOK = 2.0  # seconds between two looks whether an installer reported its end
 
 
@@ -90,7 +91,7 @@ class _DiskImage:
         results += ask_all(
             [target for target in targets if not is_image[target.node]],
             self._await_installer,
-            deadline=self._args["installer_deadline"],
+            deadline=self._args["installer_deadline"] + _SPARE,
             at_once=len(targets) or 1,
         )
         return results
@@ -158,7 +159,8 @@ class _DiskImage:
     async def _await_installer(self, target: Target) -> str:
         boot = self._found[target.node].boot
         assert boot is not None  # noqa: S101  # its installer said hello
-        while True:
+        give_up = time.monotonic() + self._args["installer_deadline"]
+        while time.monotonic() < give_up:
             [row] = await asyncio.to_thread(self._boots, [boot.boot_id])
             if row.done_time is not None:
                 await asyncio.to_thread(self._remember, target.node, _INSTALLERS)
@@ -166,6 +168,8 @@ class _DiskImage:
                     f"was installed by its own installer in {row.done_time - row.hello_time:.0f} s"
                 )
             await asyncio.sleep(_LOOK)
+        message = f"did not report its end within {self._args['installer_deadline']:g} s"
+        raise Refused(Reason.INSTALLER_SILENT, message)
 
     def _boots(self, boot_ids: Sequence[str]) -> list[Any]:
         with reading(self._engine) as connection:
