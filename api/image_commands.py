@@ -51,7 +51,7 @@ def _build_ramdisk(
     from api.images.boot_files import describe
     from api.images.manifest import Manifest
     from api.images.ramdisk import Recipe, build_ramdisk
-    from api.store.images import RAMDISK
+    from api.states import RAMDISK
 
     keys = _ssh_keys(settings)
     architecture = platform.machine()

@@ -5,6 +5,7 @@ from enum import StrEnum
 DEFAULT_ZONE = (
     "default"  # where a node is unless somebody says otherwise; its workers run every job
 )
+RAMDISK = "ramdisk"  # stands for an os_version and a method of its own
 
 
 class NodeStatus(StrEnum):

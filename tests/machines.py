@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Engine, insert
 
 from api.images.manifest import FILE_NAME, BootFile, Manifest
+from api.states import RAMDISK
 from api.store.ids import new_id
-from api.store.images import RAMDISK, add_image
+from api.store.images import add_image
 from api.store.session import writing
 from api.store.tables import BmNode, Node, columns
 

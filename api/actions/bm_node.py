@@ -11,8 +11,10 @@ from api.actions.envelope import (
     Context,
     PagedRequest,
     Word,
+    not_too_many,
 )
-from api.actions.fields import (
+from api.domain import bm_nodes
+from api.registration.fields import (
     Address,
     BmcType,
     BondMode,
@@ -33,9 +35,7 @@ from api.actions.fields import (
     Port,
     ShortText,
     VlanId,
-    not_too_many,
 )
-from api.domain import bm_nodes
 from api.states import Role
 from api.store.bm_nodes import find_bm_nodes, matches
 from api.store.sealing import Seal

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from api.auth.callers import Caller, Callers
 from api.domain.progress import RecentStatuses
 from api.domain.queueing import Queue
+from api.errors import OverLimit
 from api.settings import Settings
 
 # A word to look for: whatever fits in a line, but nothing a database chokes on.
@@ -94,3 +95,10 @@ class Context:
 
 
 Answer = dict[str, Any]
+
+
+def not_too_many(context: Context, count: int, what: str = "node ids") -> None:
+    """Refuse a request about more nodes than one may be about."""
+    most = context.settings.max_nodes_per_call
+    if count > most:
+        raise OverLimit(f"{count} {what} in one request; at most {most}.")

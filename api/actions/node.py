@@ -12,8 +12,11 @@ from api.actions.envelope import (
     NodeRequest,
     PagedRequest,
     Word,
+    not_too_many,
 )
-from api.actions.fields import (
+from api.domain import jobs, nodes
+from api.registration.addresses import addresses_between
+from api.registration.fields import (
     Flag,
     FreeText,
     Hostname,
@@ -21,10 +24,7 @@ from api.actions.fields import (
     NameOrEmpty,
     NodeId,
     NodeIds,
-    not_too_many,
 )
-from api.domain import jobs, nodes
-from api.domain.addresses import addresses_between
 from api.states import DEFAULT_ZONE, JobAction
 from api.store.nodes import find_nodes, matches
 from api.store.session import reading, writing

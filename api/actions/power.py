@@ -2,10 +2,16 @@
 
 from pydantic import Field
 
-from api.actions.envelope import ActionResponse, Answer, BMNodeRequest, Context
-from api.actions.fields import Flag, NodeIds, not_too_many
+from api.actions.envelope import (
+    ActionResponse,
+    Answer,
+    BMNodeRequest,
+    Context,
+    not_too_many,
+)
 from api.auth.roles import require
 from api.domain import bm_nodes, jobs
+from api.registration.fields import Flag, NodeIds
 from api.states import JobAction, Role
 from api.store.session import reading, writing
 

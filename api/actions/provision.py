@@ -2,10 +2,16 @@
 
 from pydantic import Field
 
-from api.actions.envelope import ActionResponse, Answer, BMNodeRequest, Context
-from api.actions.fields import Flag, NodeIds, not_too_many
+from api.actions.envelope import (
+    ActionResponse,
+    Answer,
+    BMNodeRequest,
+    Context,
+    not_too_many,
+)
 from api.actions.job import GetStatusResponse, JobId, LineRequest
 from api.domain import jobs, progress
+from api.registration.fields import Flag, NodeIds
 from api.states import JobAction
 from api.store.session import reading, writing
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from api.domain import registration
 from api.domain.conditions import not_busy, registered
 from api.domain.nodes import wire_time
-from api.domain.registration import MASK, Fault, Values
 from api.errors import Conflict, Malformed
+from api.registration import rules as registration
+from api.registration.rules import MASK, Fault, Values
 from api.states import DEFAULT_ZONE, BmNodeStatus
 from api.store import bm_nodes, nodes
 from api.store.sealing import Seal

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from api.errors import Conflict, OurFault
-from api.states import BootMethod
+from api.states import RAMDISK, BootMethod
 from api.store.bm_nodes import get_bm_nodes
 from api.store.boots import Sighting, find_by_tokens
-from api.store.images import RAMDISK, find_image, get_image
+from api.store.images import find_image, get_image
 from api.store.sealing import Seal
 
 # To any token that belongs to no open boot, whatever the cause.

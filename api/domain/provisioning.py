@@ -7,10 +7,10 @@ from sqlalchemy import Connection, Row
 
 from api.domain.conditions import named, registered
 from api.errors import Conflict
-from api.states import BmNodeStatus, BootMethod, NodeStatus, WorkStatus
+from api.states import RAMDISK, BmNodeStatus, BootMethod, NodeStatus, WorkStatus
 from api.store import bm_nodes, boots, nodes
 from api.store.ids import new_id
-from api.store.images import RAMDISK, find_image
+from api.store.images import find_image
 
 
 def admit(

@@ -7,12 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, or_, select
 
 from api.images.manifest import Manifest
-from api.states import BmNodeStatus
+from api.states import RAMDISK, BmNodeStatus
 from api.store.tables import BmNode, Image, columns
 
 IMAGE = columns(Image)
 _BM_NODE = columns(BmNode)
-RAMDISK = "ramdisk"  # stands for an os_version and a method of its own
 
 
 def find_image(

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Row
 from api.os_config.wanted import wanted_of
 from api.settings import Settings
 from api.ssh.target import Target
+from api.states import RAMDISK
 from api.store.bm_nodes import get_bm_nodes
 from api.store.boots import last_boots
-from api.store.images import RAMDISK, find_image
+from api.store.images import find_image
 
 
 @dataclass(frozen=True, slots=True)

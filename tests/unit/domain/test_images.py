@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 from api.domain import images
 from api.errors import Conflict, Malformed, NotFound
 from api.images.manifest import Manifest
-from api.states import BmNodeStatus
+from api.states import RAMDISK, BmNodeStatus
 from api.store.bm_nodes import move_bm_nodes
-from api.store.images import RAMDISK, get_images
+from api.store.images import get_images
 from api.store.session import reading, writing
 from tests.machines import plant_bm_node
 

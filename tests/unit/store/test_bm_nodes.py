@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Row
 
-from api.domain.registration import NOTHING
+from api.registration.rules import NOTHING
 from api.states import BmNodeStatus
 from api.store.bm_nodes import (
     add_bm_nodes,

@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from api.actions.envelope import Context
-from api.domain.addresses import mac_of_one_card, one_machine
-from api.errors import OverLimit
+from api.registration.addresses import mac_of_one_card, one_machine
 
 _NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _HOSTNAME = (
@@ -69,10 +67,3 @@ BondMode = Literal[
     "balance-alb",
     "",
 ]
-
-
-def not_too_many(context: Context, count: int, what: str = "node ids") -> None:
-    """Refuse a request about more nodes than one may be about."""
-    most = context.settings.max_nodes_per_call
-    if count > most:
-        raise OverLimit(f"{count} {what} in one request; at most {most}.")

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from api.domain.registration import NOTHING, REQUIRED, faults, missing, with_consequences
+from api.registration.rules import NOTHING, REQUIRED, faults, missing, with_consequences
 from api.settings import Settings
 from tests.machines import asked
 

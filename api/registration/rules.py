@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from api.domain.addresses import is_allowed
-from api.store.images import RAMDISK
+from api.registration.addresses import is_allowed
+from api.states import RAMDISK
 
 Values = Mapping[str, Any]
 Fault = tuple[str, str]  # field, and what is wrong with it

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.addresses import MAX_RANGE, addresses_between, mac_of_one_card, one_machine
 from api.errors import FirstboxError, Malformed, OverLimit
+from api.registration.addresses import MAX_RANGE, addresses_between, mac_of_one_card, one_machine
 
 EVERYWHERE = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 
