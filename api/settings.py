@@ -125,6 +125,34 @@ class Settings(BaseSettings):
     bmc_processes: int = Field(
         48, ge=1, le=64, description="BMCs one job talks to at the same time, a process for each."
     )
+    bmc_login_attempts: int = Field(
+        3, ge=1, le=20, description="Logins a BMC may refuse before it is left alone for a while."
+    )
+    bmc_login_window: float = Field(
+        1800, ge=1, le=86400, description="Seconds after which refused logins count no more."
+    )
+    max_scan_addresses: int = Field(
+        65_536, ge=1, le=1_048_576, description="Most addresses one scan may ask."
+    )
+    sweep_silence: float = Field(
+        1.0, ge=0.1, le=10, description="Seconds a scan waits for answers after it asked everybody."
+    )
+    discovery: bool = Field(
+        False,
+        description="Whether unknown machines that boot over the network get the ramdisk, and are "
+        "registered as `discovered`.",
+    )
+    discovery_most: int = Field(
+        32, ge=1, le=1000, description="Unknown machines that may boot the ramdisk at a time."
+    )
+    discovery_bmc_user: bool = Field(
+        False,
+        description="Whether a discovered machine may be told to make a user for us in its BMC.",
+    )
+    discovery_profile: Path | None = Field(
+        None,
+        description="JSON file of what discovered machines become, as the `profile` of ScanBMNodes.",
+    )
     power_deadline: float = Field(
         60, gt=0, le=1800, description="Seconds a machine has to be on or off once its BMC agreed."
     )

@@ -84,6 +84,8 @@ class JobAction(StrEnum):
     POWER_OFF_BM_NODES = "PowerOffBMNodes"
     REBOOT_BM_NODES = "RebootBMNodes"
     GET_BM_NODES_POWER = "GetBMNodesPower"
+    SCAN_BM_NODES = "ScanBMNodes"
+    INSPECT_BM_NODES = "InspectBMNodes"
 
 
 class JobStatus(StrEnum):
@@ -103,6 +105,18 @@ class WorkStatus(StrEnum):
     RUNNING = "running"
     SUCCESSFUL = "successful"
     FAILED = "failed"
+
+
+class ScanOutcome(StrEnum):
+    """What a scan made of one address that answered."""
+
+    FOUND = "found"  # a BMC answers there; nobody logged in yet
+    IDENTIFIED = "identified"  # it said what machine it belongs to
+    NEW = "new"  # a machine nobody knew is registered
+    UPDATED = "updated"  # of a known machine something is known now that was not
+    UNCHANGED = "unchanged"  # everything was known
+    CONFLICT = "conflict"  # it contradicts what is registered; nothing was changed
+    FAILED = "failed"  # it did not let us in, or told nothing
 
 
 class Role(StrEnum):
@@ -130,6 +144,14 @@ STEPS: dict[JobAction, tuple[str, ...]] = {
     JobAction.POWER_OFF_BM_NODES: ("bmc_power",),
     JobAction.REBOOT_BM_NODES: ("bmc_power",),
     JobAction.GET_BM_NODES_POWER: ("bmc_power",),
+    JobAction.SCAN_BM_NODES: ("bmc_sweep", "bmc_identify", "bmc_register"),
+    JobAction.INSPECT_BM_NODES: (
+        "ramdisk_boot",
+        "node_probe",
+        "bmc_user",
+        "node_record",
+        "ramdisk_end",
+    ),
 }
 
 PLAYBOOKS: dict[JobAction, str] = {
@@ -139,6 +161,8 @@ PLAYBOOKS: dict[JobAction, str] = {
     JobAction.POWER_OFF_BM_NODES: "power.yml",
     JobAction.REBOOT_BM_NODES: "power.yml",
     JobAction.GET_BM_NODES_POWER: "power.yml",
+    JobAction.SCAN_BM_NODES: "scan.yml",
+    JobAction.INSPECT_BM_NODES: "inspect.yml",
 }
 
 # What power.yml is told to do: the variable `bmc_power_state`.
@@ -165,6 +189,9 @@ class Reason(StrEnum):
     BMC_NO_CIPHER = "bmc_no_cipher"
     BMC_BUSY = "bmc_busy"
     BMC_REFUSED = "bmc_refused"
+    BMC_LOGINS_SPENT = "bmc_logins_spent"
+    BMC_NOT_IN_BAND = "bmc_not_in_band"
+    SCAN_CONFLICT = "scan_conflict"
     POWER_UNCHANGED = "power_unchanged"
     BOOT_DEVICE_IGNORED = "boot_device_ignored"
     NO_IMAGE = "no_image"
@@ -209,6 +236,9 @@ ADVICE: dict[Reason, str] = {
     Reason.BMC_NO_CIPHER: "Enable cipher suite 3 or 17 for IPMI over LAN in the BMC, or register it with bmc_type redfish.",
     Reason.BMC_BUSY: "The BMC has no free session: close other sessions with it or wait a minute, then retry the job.",
     Reason.BMC_REFUSED: "The line above has the BMC's own words; look at its web interface and event log, reset the BMC if it is stuck, then retry.",
+    Reason.BMC_LOGINS_SPENT: "Several logins were refused there, and one more may lock us out: find the right credential, wait for half an hour, then scan again.",
+    Reason.BMC_NOT_IN_BAND: "The machine's own way to its BMC does not answer: look whether it has one, and whether its IPMI interface is enabled in the firmware.",
+    Reason.SCAN_CONFLICT: "Look which of the two is right, the registration or the machine; correct it with ModifyBMNodeAttributes or DeleteBMNodes, then scan again.",
     Reason.POWER_UNCHANGED: "The BMC took the order, but the machine did not follow: look at its power supply and event log, then retry.",
     Reason.BOOT_DEVICE_IGNORED: "The BMC does not keep the boot device it is told: put network boot first in the machine's boot order, or update the BMC.",
     Reason.NO_IMAGE: "Add an image for this os_version and cpu_arch with `firstbox image add`, and the ramdisk with `firstbox image build`.",

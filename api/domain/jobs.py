@@ -202,10 +202,11 @@ def _failed_nodes(failed: Sequence[Mapping[str, Any]], total: int) -> str:
 def _last_line(
     job: Row[Any], reason: Reason | None, message: str, total: int, now: float
 ) -> dict[str, Any]:
+    whom = f" for all {total} nodes" if total else ""
     text = (
         f"{job.action}: failed: {message}. {ADVICE[reason]}"
         if reason
-        else f"{job.action}: successful for all {total} nodes"
+        else f"{job.action}: successful{whom}"
     )
     return {
         "time": now,

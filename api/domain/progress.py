@@ -55,7 +55,7 @@ def status(connection: Connection, job: Row[Any]) -> dict[str, Any]:
         "advice": _advice(job.reason),
         "steps": [_step(row) for row in steps],
         "nodes": [_node(row) for row in nodes],
-        "progress": _progress(job, len(steps), nodes),
+        "progress": _progress(job, steps, nodes),
     }
 
 
@@ -145,10 +145,12 @@ def _advice(reason: str) -> str:
     return ADVICE[Reason(reason)] if reason else ""
 
 
-def _progress(job: Row[Any], steps: int, nodes: Sequence[Row[Any]]) -> float:
-    """0 to 1: each node counts the steps it has behind it; over is over."""
-    if job.status in FINISHED or not nodes:
+def _progress(job: Row[Any], steps: Sequence[Row[Any]], nodes: Sequence[Row[Any]]) -> float:
+    """0 to 1: each node counts the steps it has behind it, a job without nodes its own."""
+    if job.status in FINISHED:
         return 1.0
     over = (WorkStatus.SUCCESSFUL, WorkStatus.FAILED)
-    done = sum(steps if row.status in over else row.step_index for row in nodes)
-    return round(done / (steps * len(nodes)), 3)
+    if not nodes:
+        return round(sum(step.status in over for step in steps) / len(steps), 3)
+    done = sum(len(steps) if row.status in over else row.step_index for row in nodes)
+    return round(done / (len(steps) * len(nodes)), 3)

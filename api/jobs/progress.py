@@ -1,7 +1,8 @@
 """What the events of a playbook run mean for its job: a pure mapping, no input or output.
 
 A step is a role, so a task of a new role begins a new step. Tasks that work on many nodes at once
-answer `results: [{node, ok, reason, message}]`; every other task speaks for its own host.
+answer `results: [{node, ok, reason, message}]`, or, of what is no node yet, `{address, ...}`; every
+other task speaks for its own host.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,8 +69,9 @@ class Progress:
             "start_time": now,
             "deadline": self.deadline,
         }
-        if self._left:
-            self._say(now, "", f"step{index} {name} begins for {len(self._left)} nodes")
+        if self._left or not self._nodes:
+            whom = f" for {len(self._left)} nodes" if self._nodes else ""
+            self._say(now, "", f"step{index} {name} begins{whom}")
         for node_id in self._left:
             self._changes.nodes[node_id] = {"status": WorkStatus.RUNNING, "step_index": index}
 
@@ -78,16 +80,19 @@ class Progress:
             return
         step = self._changes.steps.setdefault(self._current, {})
         step |= {
-            "status": WorkStatus.SUCCESSFUL if self._left else WorkStatus.FAILED,
+            "status": WorkStatus.SUCCESSFUL if self._left or not self._nodes else WorkStatus.FAILED,
             "finish_time": now,
         }
 
     def _result(self, kind: str, data: Event, now: float) -> None:
         res = data.get("res")
         res = res if isinstance(res, dict) else {}
-        results = [entry for entry in _entries(res) if entry.get("node") in self._nodes]
+        results = [entry for entry in _entries(res) if self._is_known(entry)]
         for entry in results:
-            self._one_node(entry, now)
+            if entry.get("node"):
+                self._one_node(entry, now)
+            else:
+                self._one_address(entry, now)
         # A looped task ends with an event for all of its items, each of which spoke already.
         is_summary = "results" in res
         if not results and not is_summary and not data.get("ignore_errors"):
@@ -95,6 +100,19 @@ class Progress:
                 self._task_failed(data, Reason.SSH_REFUSED, res, now)
             elif kind == "runner_on_failed":
                 self._task_failed(data, Reason.TASK_FAILED, res, now)
+
+    def _is_known(self, entry: Event) -> bool:
+        node = entry.get("node")
+        return node in self._nodes if node else isinstance(entry.get("address"), str)
+
+    def _one_address(self, entry: Event, now: float) -> None:
+        """Something a scan found: what becomes of it decides nothing about the job."""
+        text = f"{_plain(entry['address'])}: {_plain(entry.get('message'))}"
+        if entry.get("ok"):
+            self._say(now, "", text)
+        else:
+            advice = ADVICE[_reason(entry.get("reason"))]
+            self._say(now, "", f"{text}. {advice}", is_failure=True)
 
     def _one_node(self, entry: Event, now: float) -> None:
         node_id, message = entry["node"], _plain(entry.get("message"))

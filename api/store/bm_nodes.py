@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     delete,
     func,
     insert,
@@ -24,6 +25,12 @@ from api.store.tables import BmNode, Node, columns
 BM_NODE = columns(BmNode)
 NODE = columns(Node)
 _REGISTRATIONS = select(BM_NODE, NODE.c.zone_id, NODE.c.description).join_from(BM_NODE, NODE)
+# Without the hardware documents, which only lists show.
+_BUT_HARDWARE: Select[Any] = select(
+    *(column for column in BM_NODE.c if column.name != "hardware"),
+    NODE.c.zone_id,
+    NODE.c.description,
+).join_from(BM_NODE, NODE)
 SEARCHED = (
     *(BM_NODE.c[name] for name in ("node_id", "hostname", "brand", "serial_number", "os_version")),
     *(BM_NODE.c[f"{net}_network_address"] for net in ("ipmi", "mgmt", "public")),
@@ -46,7 +53,8 @@ _NOTHING_KNOWN: dict[str, Any] = {
         ("pre_status", "bmc_certificate", "pxe_network_interface", "pxe_network_address"), ""
     ),
     **dict.fromkeys(("power_state", "provision_id", "written_disk"), ""),
-    "power_time": None,
+    **dict.fromkeys(("product", "bmc_mac", "hardware", "hardware_source"), ""),
+    **dict.fromkeys(("power_time", "hardware_time")),
 }
 
 
@@ -116,14 +124,15 @@ def add_bm_nodes(connection: Connection, registrations: Sequence[Mapping[str, An
 def get_bm_nodes(
     connection: Connection, node_ids: Iterable[str], *, lock: bool = False
 ) -> dict[str, Row[Any]]:
-    """Registrations by node id, with the node's zone and description; unknown ids are left out.
+    """Registrations by node id, without hardware, with the node's zone and description.
 
+    Unknown ids are left out.
     With `lock` nobody else deletes or changes them until the transaction ends.
     """
     found: dict[str, Row[Any]] = {}
     # Sorted, so that two who lock the same nodes wait for each other and not in a circle.
     for chunk in chunks(sorted(node_ids)):
-        query = _REGISTRATIONS.where(BM_NODE.c.node_id.in_(chunk)).order_by(BM_NODE.c.node_id)
+        query = _BUT_HARDWARE.where(BM_NODE.c.node_id.in_(chunk)).order_by(BM_NODE.c.node_id)
         rows = connection.execute(query.with_for_update() if lock else query)
         found.update((row.node_id, row) for row in rows)
     return found

@@ -114,6 +114,8 @@ def create_job(
             for index, name in enumerate(STEPS[action])
         ],
     )
+    if not nodes:
+        return job_id
     try:
         connection.execute(
             insert(JOB_NODE),
@@ -309,6 +311,20 @@ def add_lines(connection: Connection, job_id: str, lines: Sequence[Mapping[str, 
             for number, line in enumerate(lines, start=last + 1)
         ],
     )
+
+
+def say(connection: Connection, job_id: str, text: str, *, is_failure: bool = False) -> None:
+    """Append a line of our own to a job's log, beside what the events of its run say."""
+    job = lock_job(connection, job_id)
+    if job is not None:
+        line = {
+            "time": time.time(),
+            "job_status": job.status,
+            "node_id": "",
+            "is_failure": is_failure,
+            "text": text,
+        }
+        add_lines(connection, job_id, [line])
 
 
 def finish(

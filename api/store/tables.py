@@ -142,6 +142,12 @@ class BmNode(SQLModel, table=True):
     protected: int = 0  # 1: nothing may ever erase it
     power_state: str = Field(default="", max_length=8)  # as the BMC said at power_time
     power_time: float | None = None
+    # What scans and the ramdisk found. The hardware is JSON text, as DescribeBMNodes answers it.
+    product: str = ""
+    bmc_mac: str = Field(default="", index=True, max_length=17)
+    hardware: str = Field(default="", sa_column=Column(Text, nullable=False))
+    hardware_source: str = Field(default="", max_length=16)  # ramdisk or bmc
+    hardware_time: float | None = None
     # The installation it is in, or that it came out of: the OS's cloud-init instance id.
     provision_id: str = ""
     # WWN, serial number or name of the disk we wrote last: what is on it, we put there.
@@ -151,7 +157,11 @@ class BmNode(SQLModel, table=True):
 
 
 class Boot(SQLModel, table=True):
-    """A machine that a job boots over the network, and how far it was seen to come."""
+    """A machine that boots over the network, and how far it was seen to come.
+
+    A job boots it; or nobody knows it, and discovery answers it: then it has no node and no job until
+    its ramdisk says who it is.
+    """
 
     __tablename__ = "boot"
     __table_args__ = (
@@ -165,11 +175,11 @@ class Boot(SQLModel, table=True):
     )
 
     boot_id: str = Field(primary_key=True)
-    node_id: str = Field(
-        sa_column=Column(ForeignKey("node.node_id", ondelete="CASCADE"), nullable=False, index=True)
+    node_id: str | None = Field(
+        sa_column=Column(ForeignKey("node.node_id", ondelete="CASCADE"), nullable=True, index=True)
     )
-    job_id: str = Field(
-        sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), nullable=False, index=True)
+    job_id: str | None = Field(
+        sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), nullable=True, index=True)
     )
     provision_id: str  # of the machine's registration, when the boot was made
     mac: str = Field(max_length=17)
@@ -190,6 +200,44 @@ class Boot(SQLModel, table=True):
     address: str = ""  # where the ramdisk answers
     host_key: str = ""  # what the ramdisk's SSH server proves itself with
     hello: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+class ScanResult(SQLModel, table=True):
+    """What one scan made of one address that answered."""
+
+    __tablename__ = "scan_result"
+
+    job_id: str = Field(
+        sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), primary_key=True)
+    )
+    address: str = Field(primary_key=True, max_length=45)
+    address_order: str = Field(max_length=33)  # as node.address_order
+    outcome: str = Field(max_length=16)
+    node_id: str = ""  # "" where no machine is registered
+    bmc_type: str = ""
+    bmc_port: int = 0
+    credential: str = ""  # that let us in, by name
+    brand: str = ""
+    product: str = ""
+    serial_number: str = ""
+    bmc_mac: str = ""
+    boot_macs: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    power_state: str = ""
+    reason: str = ""
+    message: str = ""
+    update_time: float
+
+
+class BmcLogin(SQLModel, table=True):
+    """A BMC that refused logins lately: whoever tries on is locked out by it."""
+
+    __tablename__ = "bmc_login"
+
+    address: str = Field(primary_key=True, max_length=45)
+    failures: int
+    # Keyed digests of what was refused (see store/bmc_logins.py): not to be tried again.
+    refused: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    time: float  # of the last refusal
 
 
 class Image(SQLModel, table=True):
