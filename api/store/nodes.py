@@ -158,7 +158,7 @@ def node_row(
         "product_name": "",
         **_no_system(),
         "address": address,
-        "address_order": _address_order(address),
+        "address_order": address_order(address),
     }
 
 
@@ -173,7 +173,7 @@ def _no_system() -> dict[str, Any]:
     }
 
 
-def _address_order(address: str | None) -> str:
+def address_order(address: str | None) -> str:
     if address is None:
         return ""
     parsed = ip_address(address)
@@ -192,7 +192,7 @@ def set_address(connection: Connection, node_id: str, address: str, host_key: st
     others = {id_ for id_ in find_addresses(connection, [address]).values() if id_ != node_id}
     if others:
         raise Conflict(f"Node {min(others)} has the address {address} already.")
-    order = _address_order(address)
+    order = address_order(address)
     values = {"address": address, "address_order": order, "host_key": host_key}
     update_node(connection, node_id, values)
 
