@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.actions import bm_node, job, node, power, provision, user
+from api.actions import bm_node, job, node, power, provision, scan, user
 from api.actions.envelope import ActionRequest, ActionResponse, Answer
 from api.states import Role
 
@@ -102,6 +102,19 @@ _TABLE = (
         provision.GetProvisionBMNodesLogRequest,
         provision.GetProvisionBMNodesLogResponse,
         provision.get_provision_bm_nodes_log,
+        Role.VIEWER,
+    ),
+    Action(scan.ScanBMNodesRequest, scan.ScanBMNodesResponse, scan.scan_bm_nodes, Role.OPERATOR),
+    Action(
+        scan.GetScanBMNodesStatusRequest,
+        scan.GetScanBMNodesStatusResponse,
+        scan.get_scan_bm_nodes_status,
+        Role.VIEWER,
+    ),
+    Action(
+        scan.GetScanBMNodesLogRequest,
+        scan.GetScanBMNodesLogResponse,
+        scan.get_scan_bm_nodes_log,
         Role.VIEWER,
     ),
     Action(

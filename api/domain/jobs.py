@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row
 
-from api.domain import collecting, power, provisioning
+from api.domain import collecting, power, provisioning, scanning
 from api.domain.conditions import not_busy
 from api.domain.queueing import Queue
 from api.errors import Conflict, NotFound
@@ -43,6 +43,7 @@ _KINDS: dict[JobAction, _Kind] = {
     JobAction.POWER_OFF_BM_NODES: power,
     JobAction.REBOOT_BM_NODES: power,
     JobAction.GET_BM_NODES_POWER: power,
+    JobAction.SCAN_BM_NODES: scanning,
 }
 
 
@@ -130,15 +131,7 @@ def retry(connection: Connection, queue: Queue, job_id: str, *, user_id: str) ->
         raise NotFound(f"There is no job {job_id}.")
     if job.status not in FINISHED:
         raise Conflict(f"Job {job_id} is still at work ({job.status}): wait for its end.")
-    failed = [
-        row.node_id
-        for row in jobs.get_job_nodes(connection, job_id)
-        if row.status != WorkStatus.SUCCESSFUL
-    ]
-    gone = set(failed) - set(nodes.get_nodes(connection, failed))
-    again = [node_id for node_id in failed if node_id not in gone]
-    if not again:
-        raise Conflict(f"No node failed in job {job_id} that still exists: nothing to retry.")
+    again = _left_to_do(connection, job)
     # The nodes that failed are not `provisioned` any more, or their caller said `reinstall` then.
     return start(
         connection,
@@ -149,6 +142,21 @@ def retry(connection: Connection, queue: Queue, job_id: str, *, user_id: str) ->
         options=job.options,
         retry_of=job_id,
     )
+
+
+def _left_to_do(connection: Connection, job: Row[Any]) -> list[str]:
+    """The nodes of a job to try again. Raises Conflict when there is nothing left to do."""
+    rows = jobs.get_job_nodes(connection, job.job_id)
+    if not rows and job.status == JobStatus.FAILED and job.options:
+        return []  # all that it works on is in its options
+    if not rows and job.command:
+        raise Conflict(f"Job {job.job_id} was run from a shell: run it again there.")
+    failed = [row.node_id for row in rows if row.status != WorkStatus.SUCCESSFUL]
+    gone = set(failed) - set(nodes.get_nodes(connection, failed))
+    again = [node_id for node_id in failed if node_id not in gone]
+    if not again:
+        raise Conflict(f"No node failed in job {job.job_id} that still exists: nothing to retry.")
+    return again
 
 
 def end(

@@ -11,6 +11,8 @@ from sqlalchemy import Engine
 from api.domain import jobs as rules
 from api.errors import Busy
 from api.jobs.progress import Progress
+from api.registration.plan import plan_of_options
+from api.registration.scan_request import addresses_of
 from api.settings import Settings
 from api.states import FINISHED, STEPS, JobAction, Reason
 from api.store import jobs
@@ -19,6 +21,7 @@ from api.store.session import reading, writing
 
 _BATCH = 1000
 _INTERVAL = 0.25  # seconds between two transactions, at most
+_LONGEST_SCAN = 4 * 3600.0  # seconds to ask all that a sweep found
 _PATIENCE = 120.0  # seconds the database may be away before events are given up
 
 Events = queue.SimpleQueue[Mapping[str, Any] | None]
@@ -42,7 +45,9 @@ class Recorder:
         self.options: Mapping[str, Any] = job.options
         self.is_cancelled: bool = job.cancel
         steps = STEPS[self.action]
-        self.progress = Progress(steps, self.nodes, patience(settings, steps, len(node_ids)))
+        asked = addresses_of(plan_of_options(job.options, lambda sealed: sealed).ranges)
+        seconds = patience(settings, steps, len(node_ids), asked)
+        self.progress = Progress(steps, self.nodes, seconds)
         self._thread = threading.Thread(target=self._write_all, name="recorder")
         self._thread.start()
 
@@ -119,8 +124,13 @@ class Recorder:
                 time.sleep(1)
 
 
-def patience(settings: Settings, steps: tuple[str, ...], nodes: int) -> dict[str, float]:
-    """Seconds each step may take for this many nodes, every one of them as slow as allowed."""
+def patience(
+    settings: Settings, steps: tuple[str, ...], nodes: int, addresses: int = 0
+) -> dict[str, float]:
+    """Seconds each step may take for this many nodes, every one of them as slow as allowed.
+
+    `addresses` are those that a scan asks; few of them answer.
+    """
     probes = -(-nodes // settings.probe_concurrency)
     bmcs = settings.bmc_silence - (-nodes // settings.bmc_processes) * settings.bmc_deadline
     power = bmcs + settings.power_deadline
@@ -134,6 +144,10 @@ def patience(settings: Settings, steps: tuple[str, ...], nodes: int) -> dict[str
         "os_config": settings.os_config_deadline,
         # An installer's machine switches itself off first, and is then switched on.
         "disk_boot": 2 * power + settings.soft_off_deadline + settings.os_deadline,
+        # On a network of our own, 25 a second where all are there and nobody answers.
+        "bmc_sweep": settings.bmc_silence + addresses / 20,
+        "bmc_identify": bmcs + min(addresses * settings.bmc_deadline, _LONGEST_SCAN),
+        "bmc_register": 5 * probes + addresses / 20,
         "node_verify": probes * settings.probe_deadline,
     }
     return {name: 60 + seconds.get(name, 5 * probes) for name in steps}

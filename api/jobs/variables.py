@@ -29,6 +29,9 @@ def variables(
                 "disk_boot_deadline": settings.os_deadline,
                 "node_verify_deadline": settings.probe_deadline,
             }
+        case JobAction.SCAN_BM_NODES:
+            # Which ranges, and the logins to try, the roles read from the job itself.
+            return {"scan_request": ""} if "ranges" in options else {}
         case _:
             soft = action == JobAction.POWER_OFF_BM_NODES and options.get("soft")
             return {"bmc_power_state": "soft" if soft else POWER_STATES[action]}

@@ -52,6 +52,11 @@ def read_installations(connection: Connection, node_ids: Sequence[str]) -> dict[
     }
 
 
+def is_job() -> bool:
+    """Whether this process works for a job; a run in check mode from a shell does not."""
+    return "FIRSTBOX_JOB" in os.environ
+
+
 def job_of_run() -> str:
     """The id of the job this process works for; every run has it in its environment."""
     return os.environ["FIRSTBOX_JOB"].partition(".")[0]

@@ -14,7 +14,7 @@ from api.registration.plan import Plan, plan_of_options
 from api.registration.scan_request import ScanOptions, plan_of_request
 from api.settings import Settings
 from api.store.ids import chunks
-from api.store.installations import job_of_run
+from api.store.installations import is_job, job_of_run
 from api.store.jobs import JOB
 from api.store.nodes import address_order
 from api.store.sealing import Seal
@@ -37,6 +37,8 @@ def read_plan(connection: Connection, settings: Settings, request: str) -> Plan:
     """
     if request:
         return _read_file(Path(request), settings)
+    if not is_job():  # a look from a shell in check mode, at registered machines
+        return Plan()
     query = select(JOB.c.options).where(JOB.c.job_id == job_of_run())
     options = connection.execute(query).scalar_one()
     return plan_of_options(options, Seal(settings.keys).open)

@@ -69,7 +69,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._write(
             {
                 "playbook": self._playbook,
-                "nodes": [str(host) for host in hosts],
+                "nodes": [str(host) for host in hosts if str(host) != "localhost"],
                 "user": getpass.getuser(),
                 "command": _typed(sys.argv[1:])[:1000],
                 "variables": {name: str(variables.get(name, "")) for name in _ASKED},
