@@ -31,6 +31,16 @@ def asked(number: int = 1, **fields: Any) -> dict[str, Any]:
     }
 
 
+def a_range(**fields: Any) -> dict[str, Any]:
+    """What ScanBMNodes is told of a range."""
+    return {
+        "ip_start": "10.1.0.1",
+        "ip_end": "10.1.0.254",
+        "credentials": [{"name": "factory", "username": "ADMIN", "password": "s3cret-of-bmc"}],
+        **fields,
+    }
+
+
 def plant_bm_node(engine: Engine, number: int = 1, **values: Any) -> str:
     """A bare machine with the status `new`; its id. `number` tells several apart."""
     node_id, now = values.pop("node_id", None) or new_id("n"), time.time()

@@ -23,6 +23,8 @@ JobActionName = Literal[
     "PowerOffBMNodes",
     "RebootBMNodes",
     "GetBMNodesPower",
+    "ScanBMNodes",
+    "InspectBMNodes",
 ]
 JobId = Annotated[str, StringConstraints(pattern=r"^j-[0-9A-Za-z]{8}$")]
 

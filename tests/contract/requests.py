@@ -5,7 +5,7 @@ from typing import Any
 
 from api.store.session import open_database
 from tests.contract.conftest import Api
-from tests.machines import asked, plant_images
+from tests.machines import a_range, asked, plant_images
 
 Fields = dict[str, Any]
 
@@ -27,6 +27,10 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
         job_id: str = api.call("ProvisionBMNodes", node_ids=[installable()])["job_id"]
         return job_id
 
+    def scan() -> str:
+        job_id: str = api.call("ScanBMNodes", node_ids=[machine()])["job_id"]
+        return job_id
+
     return {
         "DescribeNodes": dict,
         "AddNodes": lambda: {"ip_start": "10.10.10.10", "ip_end": "10.10.10.12"},
@@ -44,6 +48,9 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
         "ProvisionBMNodes": lambda: {"node_ids": [installable()]},
         "GetProvisionBMNodesStatus": lambda: {"job_id": installation()},
         "GetProvisionBMNodesLog": lambda: {"job_id": installation()},
+        "ScanBMNodes": a_range,
+        "GetScanBMNodesStatus": lambda: {"job_id": scan()},
+        "GetScanBMNodesLog": lambda: {"job_id": scan()},
         "GetStatus": lambda: {"job_action": "CollectNodes", "job_id": failed_job},
         "GetLog": lambda: {"job_action": "CollectNodes", "job_id": failed_job},
         "DescribeJobs": dict,
