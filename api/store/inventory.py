@@ -20,6 +20,7 @@ BM_FIELDS = (
     "cpu_arch",
     "hostname",
     "brand",
+    "product",
     "serial_number",
     "image",
     "bmc_type",
