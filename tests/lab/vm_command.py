@@ -32,7 +32,7 @@ def qemu_command(vm: dict[str, Any], place: Path, first: str) -> list[str]:
         command += _nic(number, tap, mac, f"bootindex={card}" if number == 0 else "romfile=")
     for number, (file, index) in enumerate(zip(vm["disks"], disks, strict=True)):
         command += _disk(number, file, index)
-    return command
+    return command + (_bmc(vm["bmc"]) if vm["bmc"] else [])
 
 
 def _places(disks: int, first: str) -> list[int]:
@@ -54,3 +54,10 @@ def _disk(number: int, file: str, place: int) -> list[str]:
     drive = f"if=none,id=disk{number},format=raw,file={file},cache=unsafe,discard=unmap"
     device = f"virtio-blk-pci,drive=disk{number},serial=DISK{number},bootindex={place}"
     return ["-drive", drive, "-device", device]
+
+
+def _bmc(address: str) -> list[str]:
+    """Its BMC, as a device that SMBIOS and ACPI tell the system of."""
+    command = ["-chardev", f"socket,id=bmc,{address},reconnect=1"]
+    command += ["-device", "ipmi-bmc-extern,id=bmc0,chardev=bmc"]
+    return [*command, "-device", "isa-ipmi-kcs,bmc=bmc0"]

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Literal, Self
 
 from tests.lab.bmc import Profile, Simulator
-from tests.lab.bmc.ipmi_sim import IpmiSim
+from tests.lab.bmc.ipmi_sim import IN_BAND_PORT, IpmiSim
 from tests.lab.segment import Segment, end_with_parent
 from tests.lab.vm_command import OVMF_VARS
 
@@ -40,6 +40,7 @@ class Vm:
     macs: tuple[str, ...]
     firmware: Literal["bios", "uefi"] = "bios"
     bmc: Literal["ipmi_sim", "simulator"] = "simulator"
+    in_band: bool = False  # the machine reaches its own BMC, which must be ipmi_sim
     serial_number: str = ""
     disks: tuple[int, ...] = (9 * GB,)
     memory: int = 2048  # MiB
@@ -103,6 +104,10 @@ class VmRack:
         """One of the machine's disks, to look at and, while the machine is off, to write to."""
         return Path(f"{self.place(name)}.disk{number}")
 
+    def tap(self, name: str, card: int = 0) -> str:
+        """The other end of a card's cable, a port of the segment's bridge."""
+        return _tap(list(self.machines).index(name), card)
+
     def order(self, name: str, event: str, what: str = "none") -> None:
         """Do something to the machine without its BMC: what a BMC does to its power, and more.
 
@@ -146,6 +151,7 @@ class VmRack:
             "order": machine.order,
             "nics": nics,
             "disks": disks,
+            "bmc": f"host={machine.bmc_address},port={IN_BAND_PORT}" if machine.in_band else "",
         }
         Path(f"{place}.vm").write_text(json.dumps(known))
 
@@ -172,7 +178,14 @@ class VmRack:
         )
         for machine in self.machines.values():
             if machine.bmc == "ipmi_sim":
-                self._open.enter_context(IpmiSim(machine.bmc_address, self._directory, hook=_HOOK))
+                self._open.enter_context(
+                    IpmiSim(
+                        machine.bmc_address,
+                        self._directory,
+                        hook=_HOOK,
+                        in_band=machine.in_band,
+                    )
+                )
 
     def _close(self) -> None:
         self._open.close()

@@ -7,12 +7,12 @@
  */
 #include <OpenIPMI/mcserv.h>
 #include <OpenIPMI/serv.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -95,12 +95,17 @@ static void call_hook(const char *event)
                                   "echo \"$2: exit code $?\"";
     struct rlimit files;
 
-    if (fork())
+    /* Twice, so that nobody need wait for its end: ipmi_sim waits for children of its own. */
+    pid_t child = fork();
+    if (child) {
+        waitpid(child, NULL, 0);
         return;
+    }
+    if (fork())
+        _exit(0);
     getrlimit(RLIMIT_NOFILE, &files);
     for (rlim_t file = 3; file < files.rlim_cur && file < 65536; file++)
         close(file); /* the BMC's socket would live on in the machine */
-    signal(SIGCHLD, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, 0);
     setsid();
     for (int i = 0; i < 6; i++)
@@ -232,7 +237,6 @@ int ipmi_sim_module_init(sys_data_t *sys, const char *options)
 {
     if (sscanf(options, "%63s %511s %511s", address, state, hook) != 3)
         return -1;
-    signal(SIGCHLD, SIG_IGN);
     ipmi_emu_register_cmd_handler(0, 1, status, 0);
     ipmi_emu_register_cmd_handler(0, 2, control, 0);
     ipmi_emu_register_cmd_handler(0, 8, set_option, 0);

@@ -16,7 +16,9 @@ from tests.lab.segment import end_with_parent
 
 _SOURCE = Path(__file__).with_name("bootflags.c")
 _BUILD = Path(__file__).parents[3] / "build" / "bmc"
+_LAN_CONFIG = Path(__file__).with_name("lan-config")
 _START = 20.0  # seconds it may take to answer
+IN_BAND_PORT = 9623  # where a virtual machine finds its own BMC
 
 _LAN = """\
 name "bmc"
@@ -26,8 +28,9 @@ startlan 1
   priv_limit admin
   allowed_auths_admin md5
   guid {guid}
+  lan_config_program "{lan_config} {address} {mac}"
 endlan
-user 2 true "{username}" "{password}" admin 10 md5
+{in_band}user 2 true "{username}" "{password}" admin 10 md5
 loadlib "{plugin}" "{address} {state} {hook}"
 """
 _MACHINE = """\
@@ -49,7 +52,8 @@ sdr type 1;sensor_owner_id 0x20;sensor_owner_lun 0;channel_number 0;sensor_numbe
 class IpmiSim:
     """One BMC at `address`, with its files in `directory`; a context manager.
 
-    `state` is what the hook gets (README.md); `events` says what happened to the machine's power.
+    `state` is what the hook gets (README.md); `events` says what happened to the machine's power. With
+    `in_band` the machine itself reaches it too, as QEMU's `ipmi-bmc-extern` does.
     """
 
     def __init__(
@@ -60,12 +64,15 @@ class IpmiSim:
         port: int = 623,
         hook: Path | None = None,
         profile: Profile | None = None,
+        in_band: bool = False,
     ) -> None:
         self.address = address
+        self.mac = mac_of(address)
         self.port = port
         self.state = directory / address
         self._directory = directory
         self._hook = hook
+        self._in_band = f"serial 15 {address} {IN_BAND_PORT} codec VM\n" if in_band else ""
         self._profile = profile or Profile()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -126,6 +133,9 @@ class IpmiSim:
                 address=self.address,
                 port=self.port,
                 guid=number,
+                lan_config=_LAN_CONFIG,
+                mac=self.mac,
+                in_band=self._in_band,
                 username=self._profile.username,
                 password=self._profile.password,
                 plugin=build_plugin(),
@@ -153,6 +163,11 @@ class IpmiSim:
                 except OSError:  # not yet
                     time.sleep(0.02)
         raise RuntimeError(f"ipmi_sim does not answer at {self.address}: {log.read_text()}")
+
+
+def mac_of(address: str) -> str:
+    """The MAC of the BMC at an address."""
+    return "02:ff:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
 
 def build_plugin() -> Path:
