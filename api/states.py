@@ -129,6 +129,11 @@ class Role(StrEnum):
 
 ROLE_ORDER: dict[Role, int] = {role: rank for rank, role in enumerate(Role)}
 
+# Jobs that boot machines over the network: what a cancelled one leaves running is switched off.
+BOOTING: frozenset[JobAction] = frozenset(
+    {JobAction.PROVISION_BM_NODES, JobAction.INSPECT_BM_NODES}
+)
+
 # A job's steps are its playbook's roles, in order.
 STEPS: dict[JobAction, tuple[str, ...]] = {
     JobAction.COLLECT_NODES: ("node_reach", "node_probe", "node_record"),

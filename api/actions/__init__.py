@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.actions import bm_node, job, node, power, provision, scan, user
+from api.actions import bm_node, inspect, job, node, power, provision, scan, user
 from api.actions.envelope import ActionRequest, ActionResponse, Answer
 from api.states import Role
 
@@ -103,6 +103,12 @@ _TABLE = (
         provision.GetProvisionBMNodesLogResponse,
         provision.get_provision_bm_nodes_log,
         Role.VIEWER,
+    ),
+    Action(
+        inspect.InspectBMNodesRequest,
+        inspect.InspectBMNodesResponse,
+        inspect.inspect_bm_nodes,
+        Role.OPERATOR,
     ),
     Action(scan.ScanBMNodesRequest, scan.ScanBMNodesResponse, scan.scan_bm_nodes, Role.OPERATOR),
     Action(

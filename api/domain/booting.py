@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from api.errors import Conflict, OurFault
-from api.states import RAMDISK, BootMethod
+from api.states import BootMethod
 from api.store.bm_nodes import get_bm_nodes
 from api.store.boots import Sighting, find_by_tokens
-from api.store.images import find_image, get_image
+from api.store.images import find_ramdisk, get_image
 from api.store.sealing import Seal
 
 # To any token that belongs to no open boot, whatever the cause.
@@ -44,7 +44,7 @@ def find_callers(connection: Connection, seal: Seal, tokens: Sequence[str]) -> d
 def boots_from(connection: Connection, caller: Booting) -> Row[Any]:
     """Whose kernel and initrd it gets: the ramdisk's, or its installer's. Raises OurFault."""
     if caller.boot.method == BootMethod.IMAGE:
-        image = find_image(connection, RAMDISK, caller.machine.cpu_arch, "")
+        image = find_ramdisk(connection, caller.machine.cpu_arch)
         what = f"ramdisk for {caller.machine.cpu_arch}"
     else:
         image, what = get_image(connection, caller.boot.image), f"image {caller.boot.image}"

@@ -6,12 +6,13 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Row
 
-from api.domain import collecting, power, provisioning, scanning
+from api.domain import collecting, inspecting, power, provisioning, scanning
 from api.domain.conditions import not_busy
 from api.domain.queueing import Queue
 from api.errors import Conflict, NotFound
 from api.states import (
     ADVICE,
+    BOOTING,
     DEFAULT_ZONE,
     FINISHED,
     JobAction,
@@ -44,6 +45,7 @@ _KINDS: dict[JobAction, _Kind] = {
     JobAction.REBOOT_BM_NODES: power,
     JobAction.GET_BM_NODES_POWER: power,
     JobAction.SCAN_BM_NODES: scanning,
+    JobAction.INSPECT_BM_NODES: inspecting,
 }
 
 
@@ -117,8 +119,8 @@ def cancel(connection: Connection, job_id: str) -> None:
         raise NotFound(f"There is no job {job_id}.")
     if not jobs.request_cancel(connection, job_id):
         raise Conflict(f"Job {job_id} is over already ({job.status}).")
-    # A later attempt of an installation left machines running, which its worker switches off.
-    stands_down = job.action == JobAction.PROVISION_BM_NODES and job.attempt > 1
+    # An attempt before left machines running, which a worker switches off.
+    stands_down = job.action in BOOTING and job.attempt > 1
     if job.worker is None and not stands_down:
         # Its entry stays in the queue: the worker that takes it finds nothing left to claim.
         end(connection, job, Reason.CANCELLED, "cancelled before it began")

@@ -70,6 +70,7 @@ def asked_for(playbook: str, variables: Mapping[str, str]) -> tuple[JobAction, d
         "erase": _is_true(variables.get("disk_image_erase", "")),
         "reinstall": _is_true(variables.get("preflight_reinstall", "")),
         "soft": state == "soft",
+        "interrupt": _is_true(variables.get("ramdisk_boot_interrupt", "")),
     }
     return action, {name: 1 for name, value in given.items() if value}
 

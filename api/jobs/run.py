@@ -11,7 +11,7 @@ from api.jobs.runner import Outcome, run_playbook
 from api.jobs.standing_down import stand_down
 from api.jobs.variables import variables
 from api.settings import Settings, load_settings
-from api.states import PLAYBOOKS, JobAction
+from api.states import BOOTING, PLAYBOOKS
 from api.store import jobs
 from api.store.session import open_database
 
@@ -29,7 +29,7 @@ def main(job_id: str, attempt: int, worker: str) -> int:
                 outcome = _play(settings, recorder, f"{job_id}.{attempt}")
         finally:
             recorder.close()
-        if recorder.action == JobAction.PROVISION_BM_NODES:
+        if recorder.action in BOOTING:
             stand_down(engine, settings, run)
         recorder.end(was_late=outcome.was_stopped, rc=outcome.rc)
     except jobs.RunLost:

@@ -29,6 +29,14 @@ def variables(
                 "disk_boot_deadline": settings.os_deadline,
                 "node_verify_deadline": settings.probe_deadline,
             }
+        case JobAction.INSPECT_BM_NODES:
+            return {
+                "ramdisk_boot_deadline": settings.ramdisk_deadline,
+                "ramdisk_boot_interrupt": int(bool(options.get("interrupt"))),
+                "node_probe_deadline": settings.probe_deadline,
+                "node_probe_at_once": settings.probe_concurrency,
+                "bmc_user_deadline": settings.probe_deadline,
+            }
         case JobAction.SCAN_BM_NODES:
             # Which ranges, and the logins to try, the roles read from the job itself.
             return {"scan_request": ""} if "ranges" in options else {}

@@ -89,6 +89,16 @@ def boots_of_nodes(connection: Connection, node_ids: Sequence[str]) -> dict[str,
     return {row.node_id: row for row in connection.execute(query)}
 
 
+def in_ramdisk(connection: Connection, node_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """The boots of those of these machines that said hello and were not sent on since."""
+    boots = boots_of_nodes(connection, node_ids)
+    return {
+        node_id: boot
+        for node_id, boot in boots.items()
+        if boot.state == BootState.OPEN and boot.hello_time is not None
+    }
+
+
 def get_boots(connection: Connection, boot_ids: Sequence[str]) -> dict[str, Row[Any]]:
     """Boots by the id of their machine."""
     query = select(BOOT).where(BOOT.c.boot_id.in_(boot_ids))

@@ -26,6 +26,14 @@ def find_image(
     ).one_or_none()
 
 
+def find_ramdisk(connection: Connection, cpu_arch: str) -> Row[Any] | None:
+    """The newest ramdisk for this architecture; for an unknown one, if all there are fit one."""
+    query = select(IMAGE).where(IMAGE.c.os_version == RAMDISK).order_by(IMAGE.c.create_time.desc())
+    found = connection.execute(query).all()
+    fit = [row for row in found if row.cpu_arch == (cpu_arch or found[0].cpu_arch)]
+    return fit[0] if fit and (cpu_arch or len(fit) == len(found)) else None
+
+
 def get_image(connection: Connection, name: str) -> Row[Any] | None:
     """The image of this name."""
     return connection.execute(select(IMAGE).where(IMAGE.c.name == name)).one_or_none()

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Row
 from api.os_config.wanted import wanted_of
 from api.settings import Settings
 from api.ssh.target import Target
-from api.states import RAMDISK
+from api.states import BmNodeStatus
 from api.store.bm_nodes import get_bm_nodes
 from api.store.boots import last_boots
-from api.store.images import find_image
+from api.store.images import find_image, find_ramdisk
+from api.store.nodes import get_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ def read_installations(connection: Connection, node_ids: Sequence[str]) -> dict[
     machines = get_bm_nodes(connection, node_ids)
     boots = last_boots(connection, {id_: row.provision_id for id_, row in machines.items()})
     found: dict[tuple[str, str, str], Row[Any] | None] = {}
+    ramdisks: dict[str, Row[Any] | None] = {}
 
     def image(os_version: str, cpu_arch: str, name: str) -> Row[Any] | None:
         key = (os_version, cpu_arch, name)
@@ -39,12 +41,17 @@ def read_installations(connection: Connection, node_ids: Sequence[str]) -> dict[
             found[key] = find_image(connection, *key)
         return found[key]
 
+    def ramdisk(cpu_arch: str) -> Row[Any] | None:
+        if cpu_arch not in ramdisks:
+            ramdisks[cpu_arch] = find_ramdisk(connection, cpu_arch)
+        return ramdisks[cpu_arch]
+
     return {
         node_id: Installation(
             node_id=node_id,
             machine=row,
             image=image(row.os_version, row.cpu_arch, row.image),
-            ramdisk=image(RAMDISK, row.cpu_arch, ""),
+            ramdisk=ramdisk(row.cpu_arch),
             boot=boots.get(node_id),
         )
         for node_id in node_ids
@@ -55,6 +62,17 @@ def read_installations(connection: Connection, node_ids: Sequence[str]) -> dict[
 def is_job() -> bool:
     """Whether this process works for a job; a run in check mode from a shell does not."""
     return "FIRSTBOX_JOB" in os.environ
+
+
+def with_systems(connection: Connection, node_ids: Sequence[str]) -> set[str]:
+    """Which of these machines run an operating system of ours, or one that was added as a node."""
+    machines = get_bm_nodes(connection, node_ids)
+    added = get_nodes(connection, node_ids)
+    return {
+        node_id
+        for node_id, machine in machines.items()
+        if machine.status == BmNodeStatus.PROVISIONED or added[node_id].address is not None
+    }
 
 
 def job_of_run() -> str:

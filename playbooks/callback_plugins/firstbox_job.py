@@ -30,7 +30,12 @@ author: Firstbox
 
 _REPOSITORY = Path(__file__).parents[2]
 # Variables that say which action a playbook stands for, and what was asked of it.
-_ASKED = ("bmc_power_state", "disk_image_erase", "preflight_reinstall")
+_ASKED = (
+    "bmc_power_state",
+    "disk_image_erase",
+    "preflight_reinstall",
+    "ramdisk_boot_interrupt",
+)
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no types

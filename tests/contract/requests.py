@@ -48,6 +48,7 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
         "ProvisionBMNodes": lambda: {"node_ids": [installable()]},
         "GetProvisionBMNodesStatus": lambda: {"job_id": installation()},
         "GetProvisionBMNodesLog": lambda: {"job_id": installation()},
+        "InspectBMNodes": lambda: {"node_ids": [installable()]},
         "ScanBMNodes": a_range,
         "GetScanBMNodesStatus": lambda: {"job_id": scan()},
         "GetScanBMNodesLog": lambda: {"job_id": scan()},

@@ -16,6 +16,8 @@ from api.jobs.direct import asked_for
         ("power.yml", {"bmc_power_state": "cycle"}, "RebootBMNodes", {}),
         ("provision.yml", {"disk_image_erase": "False"}, "ProvisionBMNodes", {}),
         ("provision.yml", {"disk_image_erase": "true"}, "ProvisionBMNodes", {"erase": 1}),
+        ("inspect.yml", {}, "InspectBMNodes", {}),
+        ("inspect.yml", {"ramdisk_boot_interrupt": "true"}, "InspectBMNodes", {"interrupt": 1}),
         ("provision.yml", {"preflight_reinstall": "yes"}, "ProvisionBMNodes", {"reinstall": 1}),
     ],
 )
