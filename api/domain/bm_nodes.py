@@ -16,29 +16,13 @@ from api.domain.conditions import not_busy, registered
 from api.domain.nodes import wire_time
 from api.errors import Conflict, Malformed
 from api.registration import rules as registration
-from api.registration.rules import MASK, Fault, Values
+from api.registration.rules import MASK, OWNED, UNIQUE, Fault, Values
 from api.states import DEFAULT_ZONE, BmNodeStatus
 from api.store import bm_nodes, nodes
 from api.store.sealing import Seal
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
-# Unique in the database, where "" would be a value like any other.
-_NULL = (
-    "hostname",
-    "serial_number",
-    "ipmi_network_address",
-    "pxe_network_mac_addr",
-    "mgmt_network_address",
-)
-_OWNED = {
-    "pxe_network_mac_addr": "MAC",
-    "serial_number": "serial number",
-    "hostname": "hostname",
-    "ipmi_network_address": "address",
-    "mgmt_network_address": "address",
-    "public_network_address": "address",
-}
 # What was learnt from a BMC is not known of another one.
 _BMC = ("bmc_type", "bmc_port", "ipmi_network_address")
 _BMC_UNKNOWN = {"bmc_certificate": "", "power_state": "", "power_time": None}
@@ -99,7 +83,7 @@ def change(
     """Set fields of a registration, under the rules of a new one; refused while a job is at it."""
     row = registered(connection, [node_id])[node_id]
     not_busy(connection, [node_id])
-    before = {name: value or "" if name in _NULL else value for name, value in _asked(row).items()}
+    before = {name: value or "" if name in UNIQUE else value for name, value in _asked(row).items()}
     if "ipmi_password" not in given:
         before["ipmi_password"] = seal.open(row.ipmi_password)
     changes = registration.with_consequences(given)
@@ -175,7 +159,7 @@ def _twice(machines: Mapping[str, Values]) -> list[Fault]:
     first: dict[tuple[str, str], str] = {}
     found = []
     for place, values in machines.items():
-        for field, kind in _OWNED.items():
+        for field, kind in OWNED.items():
             value = values[field]
             if value and first.setdefault((kind, value), f"{place}{field}") != f"{place}{field}":
                 message = f"the {kind} {value} is in {first[kind, value]} already"
@@ -186,8 +170,8 @@ def _twice(machines: Mapping[str, Values]) -> list[Fault]:
 def _taken(connection: Connection, machines: Mapping[str, Values], *, but: str = "") -> list[Fault]:
     """What another machine has already."""
     owners = {}
-    for kind in dict.fromkeys(_OWNED.values()):
-        names = [field for field in _OWNED if _OWNED[field] == kind]
+    for kind in dict.fromkeys(OWNED.values()):
+        names = [field for field in OWNED if OWNED[field] == kind]
         values = {
             machine[name] for machine in machines.values() for name in names if machine.get(name)
         }
@@ -199,7 +183,7 @@ def _taken(connection: Connection, machines: Mapping[str, Values], *, but: str =
             f"node {owners[kind][values[field]]} has the {kind} {values[field]} already{too}",
         )
         for place, values in machines.items()
-        for field, kind in _OWNED.items()
+        for field, kind in OWNED.items()
         if values.get(field) in owners[kind]
     ]
 
@@ -223,7 +207,7 @@ def _different(before: Values, changes: Values) -> Values:
 def _stored(values: Values, seal: Seal) -> dict[str, Any]:
     """Fields as they stand in the database."""
     stored: dict[str, Any] = {
-        name: None if name in _NULL and value == "" else value for name, value in values.items()
+        name: None if name in UNIQUE and value == "" else value for name, value in values.items()
     }
     if "ipmi_password" in stored:
         stored["ipmi_password"] = seal.close(stored["ipmi_password"])

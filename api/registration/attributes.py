@@ -1,8 +1,9 @@
 """What callers say of a machine: the fields of its registration, each with its type."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.registration.fields import (
     Address,
@@ -24,6 +25,7 @@ from api.registration.fields import (
     ShortText,
     VlanId,
 )
+from api.registration.rules import Fault
 
 
 class BMNodeAttributes(BaseModel):
@@ -95,3 +97,17 @@ class BMNodeAttributes(BaseModel):
         """What the caller says, by field."""
         values = ((name, getattr(self, name)) for name in BMNodeAttributes.model_fields)
         return {name: value for name, value in values if value is not None}
+
+
+def checked(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """Values in canonical spelling, or what is wrong with them, each by its field."""
+    try:
+        return BMNodeAttributes.model_validate(dict(values)).given(), []
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    faults = []
+    for detail in details:
+        field = str(detail["loc"][0])
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        faults.append((field, f"{message}, not {str(values[field])[:64]!r}"))
+    return {}, faults

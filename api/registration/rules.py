@@ -22,6 +22,23 @@ REQUIRED = (
     "ipmi_password",
     "pxe_network_mac_addr",
 )
+# Unique in the database, where "" would be a value like any other: there it is NULL.
+UNIQUE = (
+    "hostname",
+    "serial_number",
+    "ipmi_network_address",
+    "pxe_network_mac_addr",
+    "mgmt_network_address",
+)
+# What no two machines may have, and the kind it is of.
+OWNED = {
+    "pxe_network_mac_addr": "MAC",
+    "serial_number": "serial number",
+    "hostname": "hostname",
+    "ipmi_network_address": "address",
+    "mgmt_network_address": "address",
+    "public_network_address": "address",
+}
 # Most bytes of user name and password; IPMI 2.0 has room for no more.
 _LONGEST = {"ipmi": (16, 20), "redfish": (64, 128)}
 
