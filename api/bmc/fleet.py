@@ -157,4 +157,5 @@ def _result(task: _Task, answer: dict[str, Any]) -> BmcResult:
         power=PowerState(answer.get("power", "")),
         certificate=answer.get("certificate", ""),
         changed=task.changed,
+        details=answer.get("details", {}),
     )

@@ -22,23 +22,34 @@ from typing import Any
 from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.private import session as pyghmi
 
-from api.bmc.client import BootDevice, Device, PowerOrder
+from api.bmc.client import About, BootDevice, Device, PowerOrder
+from api.bmc.fru import Fru, FruFault, fetch_fru, lenovo_macs, parse_fru
+from api.bmc.identify import mac_of
 from api.bmc.target import BmcError, BmcTarget
 from api.states import PowerState, Reason
 
-CHASSIS = 0x00
+CHASSIS, APPLICATION, STORAGE, TRANSPORT = 0x00, 0x06, 0x0A, 0x0C  # functions
 CHASSIS_STATUS = 0x01
 CHASSIS_CONTROL = 0x02
 SET_BOOT_OPTION = 0x08
 GET_BOOT_OPTION = 0x09
 FLAGS_CLEARING = 3  # boot option: when the BMC forgets the boot flags by itself
 BOOT_FLAGS = 5
+DEVICE_ID = 0x01
+FRU_SIZE = 0x10
+FRU_READ = 0x11
+LAN_PARAMETER = 0x02
+MAC_ADDRESS = 5  # LAN parameter
+_CHANNELS = (0x0E, 1)  # the one we talk over; some BMCs do not know that number, and have it first
 
 _ORDERS: dict[PowerOrder, int] = {"off": 0, "on": 1, "cycle": 2, "soft_off": 5}
 _DEVICES: dict[Device, int] = {"none": 0, "pxe": 1, "disk": 2}
 _VALID, _PERSISTENT, _EFI = 0x80, 0x40, 0x20
 # Completion codes that say "not now": node busy, timeout while processing, BMC still starting.
 _BUSY_CODES = frozenset({0xC0, 0xC3, 0xD2})
+_TOO_LONG_CODES = frozenset({0xC7, 0xC8, 0xC9, 0xCA})  # as BMCs refuse too many bytes at once
+# IANA's numbers of IBM's and Lenovo's servers, whose FRU data tell more.
+_LENOVO = frozenset({20301, 19046, 7154})
 _NO_SESSION_CODES = {0x01: "has no free session", 0x0B: "has no free session for this user"}
 _LOGIN_WORDS = ("password", "unauthorized", "invalid role", "username", "privelege level", "rakp")
 _CIPHER_WORDS = ("algorithm", "cipher", "integrity payload")
@@ -102,19 +113,82 @@ class IpmiClient:
         flags = _VALID | (0 if once else _PERSISTENT) | (_EFI if uefi else 0)
         self._ask(SET_BOOT_OPTION, BOOT_FLAGS, flags, _DEVICES[device] << 2, 0, 0, 0)
 
+    def about(self) -> About:
+        try:
+            fru = self._fru()
+        except FruFault as fault:
+            fru = Fru(notes=(str(fault),))
+        return About(
+            maker=fru.maker,
+            product=fru.product,
+            serial_number=fru.serial_number,
+            bmc_mac=self._mac(),
+            boot_macs=self._boot_macs(fru),
+            notes=fru.notes,
+        )
+
+    def _fru(self) -> Fru:
+        try:
+            size = self._ask(FRU_SIZE, 0, function=STORAGE)
+            if len(size) < 3:
+                raise FruFault("says nothing about its FRU data")
+            width = 2 if size[2] & 1 else 1  # some count words
+            data = fetch_fru(
+                lambda start, count: self._read_fru(start, count, width),
+                int.from_bytes(size[:2], "little"),
+            )
+        except _Refusal as refusal:
+            raise FruFault(f"its FRU data cannot be read ({refusal.code:02X}h)") from None
+        return parse_fru(data)
+
+    def _read_fru(self, start: int, count: int, width: int) -> bytes | None:
+        place = (start // width).to_bytes(2, "little")
+        try:
+            answer = self._ask(FRU_READ, 0, *place, -(-count // width), function=STORAGE)
+        except _Refusal as refusal:
+            if refusal.code in _TOO_LONG_CODES:
+                return None
+            raise
+        return answer[1 : 1 + answer[0] * width] if answer else b""
+
+    def _mac(self) -> str:
+        for channel in _CHANNELS:
+            with suppress(_Refusal):
+                answer = self._ask(LAN_PARAMETER, channel, MAC_ADDRESS, 0, 0, function=TRANSPORT)
+                return mac_of(answer[1:7])
+        return ""
+
+    def _boot_macs(self, fru: Fru) -> tuple[str, ...]:
+        found = lenovo_macs(fru)
+        with suppress(_Refusal):
+            if found and self._vendor() in _LENOVO:
+                return found
+        return ()
+
+    def _vendor(self) -> int:
+        return int.from_bytes(self._ask(DEVICE_ID, function=APPLICATION)[6:9], "little") & 0xFFFFF
+
     def close(self) -> None:
         with suppress(IpmiException):  # the BMC is gone, and with it the session
             self._session.logout()
 
-    def _ask(self, command: int, *data: int) -> bytes:
+    def _ask(self, command: int, *data: int, function: int = CHASSIS) -> bytes:
         time.sleep(max(0.0, self._last + self._interval - time.monotonic()))
         try:
-            answer = self._session.raw_command(netfn=CHASSIS, command=command, data=data)
+            answer = self._session.raw_command(netfn=function, command=command, data=data)
         except IpmiException:
             raise BmcError(Reason.BMC_SILENT, "fell silent in the middle of the session") from None
         finally:
             self._last = time.monotonic()
         return _checked(answer)
+
+
+class _Refusal(BmcError):
+    """A command was refused, with a completion code that may say why."""
+
+    def __init__(self, code: int, words: str) -> None:
+        super().__init__(Reason.BMC_REFUSED, f"refused ({code:02X}h): {words}")
+        self.code = code
 
 
 def _checked(answer: dict[str, Any]) -> bytes:
@@ -125,7 +199,7 @@ def _checked(answer: dict[str, Any]) -> bytes:
         raise BmcError(Reason.BMC_BUSY, f"is busy ({code:02X}h)")
     if code or "error" in answer:
         words = str(answer.get("error") or "no reason given")
-        raise BmcError(Reason.BMC_REFUSED, f"refused ({code:02X}h): {words}")
+        raise _Refusal(code, words)
     return bytes(answer["data"])
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from api.bmc.client import BootDevice, Client, Device, PowerOrder
+from api.bmc.client import About, BootDevice, Client, Device, PowerOrder
+from api.bmc.identify import describe, details_of
 from api.bmc.target import BmcError, BmcTarget
 from api.states import PowerState, Reason
 
@@ -38,11 +39,17 @@ class Said:
     message: str
     power: PowerState
     then: Operation | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)  # what was read besides
 
 
 def read_power() -> Operation:
     """Ask for the power state."""
     return Operation("read_power")
+
+
+def identify() -> Operation:
+    """Ask what machine it is; the answer's details are those of `api.bmc.identify.details_of`."""
+    return Operation("identify")
 
 
 def power_on(deadline: float) -> Operation:
@@ -104,6 +111,12 @@ class Conversation:
         self.power = _repeat(self._client.power_state)
         return self.power
 
+    def boot_device(self) -> BootDevice | None:
+        return _repeat(self._client.boot_device)
+
+    def about(self) -> About:
+        return _repeat(self._client.about)
+
     def order(self, order: PowerOrder) -> None:
         self.has_ordered = True
         try:
@@ -120,7 +133,7 @@ class Conversation:
         kept: BootDevice | None = None
         for _ in range(2):
             _repeat(lambda: self._client.set_boot_device(device, once=once, uefi=uefi))
-            kept = _repeat(self._client.boot_device)
+            kept = self.boot_device()
             if kept is None:
                 # Many BMCs that obey cannot tell, or tell nonsense. Whether they obeyed shows when the
                 # machine boots; to refuse them would lock out machines that work.
@@ -153,6 +166,17 @@ def _repeat(command: Callable[[], T]) -> T:
 def _read_power(client: Conversation, _target: BmcTarget) -> Said:
     state = client.power_state()
     return Said(f"is {state}", state)
+
+
+def _identify(client: Conversation, _target: BmcTarget) -> Said:
+    try:
+        state = client.power_state()
+    except BmcError as error:
+        if error.reason != Reason.BMC_REFUSED:
+            raise
+        state = PowerState.UNKNOWN  # what machine it is may be told all the same
+    about, device = client.about(), client.boot_device()
+    return Said(describe(about, state, device), state, details=details_of(about, device))
 
 
 def _power_on(client: Conversation, _target: BmcTarget, deadline: float) -> Said:
@@ -271,6 +295,7 @@ def _look(
 
 _OPERATIONS: dict[str, Callable[..., Said]] = {
     "read_power": _read_power,
+    "identify": _identify,
     "power_on": _power_on,
     "power_off": _power_off,
     "soft_off": _soft_off,

@@ -4,22 +4,34 @@ What we know about pyghmi 1.6.19, and do about it:
 - It opens a session and never deletes it; BMCs have about eight. `_Command` remembers where it is.
 - It answers questions about the boot device from a cache of 30 s, which is emptied before each.
 - Its requests may take 60 s: a deadline of our own ends the process (api/bmc/worker.py).
+- It takes in whatever is sent, packed or not, to the last byte: `_Answer` reads so much and no more.
+- It opens a connection for each request, and each costs a BMC a good part of a second: what is only
+  read for `about` comes over one.
 """
 
 import hashlib
+import json
+import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from http.client import HTTPException
+from dataclasses import replace
+from http.client import HTTPException, HTTPResponse
 from typing import Any, TypeVar
 
 from pyghmi.exceptions import PyghmiException, RedfishError, UnrecognizedCertificate
 from pyghmi.redfish.command import Command
+from pyghmi.util.webclient import SecureHTTPConnection
 
-from api.bmc.client import BootDevice, Device, PowerOrder
+from api.bmc.client import About, BootDevice, Device, PowerOrder
+from api.bmc.inventory import Resource, read_about
 from api.bmc.target import BmcError, BmcTarget
 from api.states import PowerState, Reason
 
-SESSIONS = "/redfish/v1/SessionService/Sessions"
+ROOT = "/redfish/v1/"
+SESSIONS = f"{ROOT}SessionService/Sessions"
+_MOST_BYTES = 2_000_000  # of one answer; real ones are a hundredth of it
+_PATIENCE = 10.0  # seconds for what machine it is; a BMC with many disks may need longer
 
 # Redfish's ForceRestart is the cycle that every BMC has; PowerCycle is missing on many.
 _ORDERS: dict[PowerOrder, str] = {
@@ -46,6 +58,7 @@ class RedfishClient:
     def __init__(self, target: BmcTarget) -> None:
         self.certificate = ""
         self._known = target.certificate
+        self._address, self._interval = target.address, target.interval
         self._command: _Command = _translated(
             lambda: _Command(
                 target.address, target.username, target.password, self._accept, port=target.port
@@ -88,6 +101,18 @@ class RedfishClient:
     def _mode(self) -> bool | None:
         boot = _translated(lambda: self._command.sysinfo.get("Boot", {}))
         return {"UEFI": True, "Legacy": False}.get(boot.get("BootSourceOverrideMode"))
+
+    def about(self) -> About:
+        system = _translated(lambda: self._command.sysinfo)
+        if not isinstance(system, dict):
+            raise BmcError(Reason.BMC_REFUSED, "answers what we cannot read about its system")
+        reader = _Reader(self._command.wc.dupe(), self._interval)
+        try:
+            root = reader.get(ROOT)
+            about = _translated(lambda: read_about(reader.get, root, system, self._address))
+        finally:
+            reader.close()
+        return replace(about, notes=reader.notes)
 
     def close(self) -> None:
         self._command.end_session()
@@ -132,6 +157,83 @@ class _Command(Command):  # type: ignore[misc]  # pyghmi has no types
                 self.wc.grab_rsp(path, method="DELETE").read()
 
 
+class _Reader:
+    """Resources over one connection, until our patience ends."""
+
+    def __init__(self, connection: SecureHTTPConnection, interval: float) -> None:
+        self._connection = connection
+        self._interval = interval
+        self._until = time.monotonic() + _PATIENCE
+        self._is_garbled = False
+        self._is_late = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said about what is missing."""
+        late = ("is too slow to tell all of its hardware",) if self._is_late else ()
+        return late + (("garbles some of what it tells",) if self._is_garbled else ())
+
+    def get(self, path: str) -> Resource:
+        """What is there; nothing when it cannot be read."""
+        self._is_late = self._is_late or time.monotonic() > self._until
+        if not path or self._is_late:
+            return {}
+        time.sleep(self._interval)
+        for _ in range(2):
+            try:
+                return self._read(path)
+            except _TooMuch:
+                self._is_garbled = True
+                self._connection.close()
+                return {}
+            except (OSError, HTTPException):
+                self._connection.close()  # it may have ended it after the answer before
+        raise BmcError(Reason.BMC_SILENT, "fell silent in the middle of the session")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _read(self, path: str) -> Resource:
+        self._connection.request("GET", path)
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:  # many have only part of the resources they point to
+            return {}
+        try:
+            resource = json.loads(body)
+        except (ValueError, RecursionError):
+            resource = None
+        if isinstance(resource, dict):
+            return resource
+        self._is_garbled = True
+        return {}
+
+
+class _TooMuch(HTTPException):
+    """An answer longer than any real one."""
+
+
+class _Answer(HTTPResponse):
+    """An answer that is unpacked here, and of which no more is taken than a real one has."""
+
+    def read(self, amt: int | None = None) -> bytes:
+        if amt is not None:
+            return super().read(amt)
+        body = super().read(_MOST_BYTES + 1)
+        if self.headers.get("Content-Encoding") == "gzip":
+            with suppress(zlib.error):  # some say so of what is not packed
+                body = zlib.decompressobj(31).decompress(body, _MOST_BYTES + 1)
+        if len(body) > _MOST_BYTES:
+            raise _TooMuch
+        return body
+
+    def getheader(self, name: str, default: Any = None) -> Any:
+        return default if name == "Content-Encoding" else super().getheader(name, default)
+
+
+SecureHTTPConnection.response_class = _Answer
+
+
 def _translated(ask: Callable[[], T]) -> T:
     """The answer, or a BmcError for whatever went wrong."""
     try:
@@ -147,8 +249,10 @@ def _translated(ask: Callable[[], T]) -> T:
         if "Access Denied" in str(error):
             raise BmcError(Reason.BMC_LOGIN_REFUSED, "refused the login") from None
         raise BmcError(Reason.BMC_REFUSED, f"refused: {str(error)[:200]}") from None
+    except _TooMuch:
+        raise BmcError(Reason.BMC_REFUSED, "answers more than we can read") from None
     except (OSError, HTTPException) as error:
         raise BmcError(Reason.BMC_SILENT, f"cannot be reached: {error}") from None
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
         # pyghmi trusts that answers have the form it expects.
         raise BmcError(Reason.BMC_REFUSED, f"answers what we cannot read: {error!r}") from None

@@ -1,5 +1,6 @@
 """One BMC to talk to, and what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ class BmcResult:
     power: PowerState = PowerState.UNKNOWN  # as it was read last, if it was
     certificate: str = ""  # shown by Redfish
     changed: bool = False  # an order was given to the machine
+    details: Mapping[str, Any] = field(default_factory=dict)  # what was read besides
 
     def as_dict(self) -> dict[str, Any]:
         """As tasks that work on many nodes answer it."""

@@ -97,6 +97,7 @@ def _do(target: BmcTarget, operation: Operation, slowness: float) -> dict[str, A
     try:
         said = perform(conversation, target, operation)
         answer: dict[str, Any] = {"ok": True, "message": said.message, "then": _data(said.then)}
+        answer["details"] = dict(said.details)
     except BmcError as error:
         answer = _failed(error.reason, str(error))
     finally:

@@ -79,7 +79,10 @@ def read_system(sections: Sections) -> System:
         facts.get("serial-number", "")
     )
     return System(
-        brand=_brand(vendor or product), product=product, serial_number=serial, uuid=_uuid(facts)
+        brand=brand_name(vendor or product),
+        product=product,
+        serial_number=serial,
+        uuid=_uuid(facts),
     )
 
 
@@ -156,15 +159,16 @@ def real_value(value: str) -> str:
     return "" if is_filler else value
 
 
-def _uuid(facts: dict[str, str]) -> str:
-    uuid = facts.get("product_uuid", "").lower()
-    is_filler = not uuid.strip("0-") or not uuid.strip("f-") or uuid in _SHARED_UUIDS
-    return uuid if _UUID.fullmatch(uuid) and not is_filler else ""
-
-
-def _brand(vendor: str) -> str:
+def brand_name(vendor: str) -> str:
+    """The maker in one word, the same however its machines spell it: "Dell Inc." is "dell"."""
     words = vendor.lower().replace(",", " ").split()
     if not words:
         return ""
     first = words[0].rstrip(".")
     return _BRANDS.get(" ".join(words[:2])) or _BRANDS.get(first) or first
+
+
+def _uuid(facts: dict[str, str]) -> str:
+    uuid = facts.get("product_uuid", "").lower()
+    is_filler = not uuid.strip("0-") or not uuid.strip("f-") or uuid in _SHARED_UUIDS
+    return uuid if _UUID.fullmatch(uuid) and not is_filler else ""

@@ -1,0 +1,142 @@
+"""Which of several logins a BMC takes: tried in order, round by round on many BMCs, and never so often
+that one of them locks us out.
+
+A BMC that speaks both protocols is asked over the first, and over the other only when that did not
+work for another reason than the login: its accounts are the same, and so is its patience.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+from api.bmc.crew import CrewLost
+from api.bmc.target import BmcResult, BmcTarget
+from api.registration.plan import Login
+from api.states import Reason
+
+Verdict = Literal["may", "refused", "spent"]
+"""Whether a login may be tried: it may; it was refused lately; others were, too many of them."""
+Ask = Callable[[Sequence[BmcTarget]], Sequence[BmcResult]]
+
+
+class Limits(Protocol):
+    """Who knows what was refused before."""
+
+    def claim(self, attempts: Sequence[BmcTarget]) -> Sequence[Verdict]:
+        """Count these as refused, as far as they may be tried."""
+
+    def release(self, attempts: Mapping[BmcTarget, bool]) -> None:
+        """They were not; True means that the BMC let us in."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A BMC with the ways to talk to it and the logins to try, both in order."""
+
+    ways: list[BmcTarget]  # without user and password
+    logins: list[Login]
+    refused: list[str] = field(default_factory=list)  # names of logins, now or lately
+    refused_now: int = 0
+
+    @property
+    def attempt(self) -> BmcTarget:
+        """The next one to make."""
+        login = self.logins[0]
+        return replace(self.ways[0], username=login.username, password=login.password)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one candidate: the way and the login's name are those that were tried last."""
+
+    target: BmcTarget
+    credential: str
+    result: BmcResult
+
+
+def let_in(candidates: Sequence[Candidate], limits: Limits, ask: Ask) -> dict[str, Outcome]:
+    """Try until each has let us in or no login is left; by the node of their targets."""
+    outcomes: dict[str, Outcome] = {}
+    left = list(candidates)
+    while left:
+        ready = _claim(left, limits, outcomes)
+        results = _ask([candidate.attempt for candidate in ready], limits, ask)
+        left = []
+        for candidate, result in zip(ready, results, strict=True):
+            outcome = _take(candidate, result)
+            if outcome is None:
+                left.append(candidate)
+            else:
+                outcomes[result.node] = outcome
+    return outcomes
+
+
+def _claim(
+    candidates: Sequence[Candidate], limits: Limits, outcomes: dict[str, Outcome]
+) -> list[Candidate]:
+    """Those that may be asked now, logins that were refused lately passed over."""
+    ready: list[Candidate] = []
+    left = list(candidates)
+    while left:
+        verdicts = limits.claim([candidate.attempt for candidate in left])
+        passed: list[Candidate] = []
+        for candidate, verdict in zip(left, verdicts, strict=True):
+            if verdict == "may":
+                ready.append(candidate)
+                continue
+            if verdict == "refused":
+                candidate.refused.append(candidate.logins.pop(0).name)
+            if verdict == "spent" or not candidate.logins:
+                outcomes[candidate.ways[0].node] = _given_up(candidate)
+            else:
+                passed.append(candidate)
+        left = passed
+    return ready
+
+
+def _ask(attempts: list[BmcTarget], limits: Limits, ask: Ask) -> Sequence[BmcResult]:
+    try:
+        results = ask(attempts)
+    except CrewLost:  # nobody was asked, as far as we know: a next run may
+        limits.release(dict.fromkeys(attempts, False))
+        raise
+    limits.release(
+        {
+            attempt: result.ok
+            for attempt, result in zip(attempts, results, strict=True)
+            if result.reason != Reason.BMC_LOGIN_REFUSED
+        }
+    )
+    return results
+
+
+def _take(candidate: Candidate, result: BmcResult) -> Outcome | None:
+    """The end of it; None while there is something left to try."""
+    if result.ok:
+        return Outcome(candidate.attempt, candidate.logins[0].name, result)
+    if result.reason == Reason.BMC_LOGIN_REFUSED:
+        candidate.refused.append(candidate.logins.pop(0).name)
+        candidate.refused_now += 1
+        return None if candidate.logins else _given_up(candidate)
+    way = candidate.ways.pop(0)
+    return None if candidate.ways else Outcome(way, "", result)
+
+
+def _given_up(candidate: Candidate) -> Outcome:
+    way, names = candidate.ways[0], ", ".join(candidate.refused)
+    untried = ", ".join(login.name for login in candidate.logins)
+    if untried:
+        refused = f"refused too many logins{f' ({names})' if names else ''}"
+        message = f"{refused} lately: {untried} is not tried, which may lock us out"
+    elif not candidate.refused_now:
+        message = f"refused {names} lately, and is not asked again so soon"
+    else:
+        message = f"refused {_all_of(candidate.refused)}"
+    is_plain = not untried and candidate.refused_now
+    reason = Reason.BMC_LOGIN_REFUSED if is_plain else Reason.BMC_LOGINS_SPENT
+    return Outcome(way, "", BmcResult(way.node, False, message, reason.value))
+
+
+def _all_of(names: Sequence[str]) -> str:
+    counts = {1: "the only credential", 2: "both credentials"}
+    return f"{counts.get(len(names), f'all {len(names)} credentials')} ({', '.join(names)})"
