@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 DiskType = Literal["sata", "sas", "ssd", "nvme"]
 NetworkType = Literal["common", "bond", "vlan", "bridge"]
+_WHERE_THERE_IS_ONE = ("raw_device_info", "lldp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,14 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Where a cable ends, as the switch says: its name or else its chassis id, and the port's."""
+
+    switch: str
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """One interface; what a VLAN or bridge stands on is nested in `raw_device_info`."""
 
@@ -91,6 +100,7 @@ class Network:
     speed: int
     link: Literal["up", "down"]
     raw_device_info: "Network | None" = None
+    lldp: Neighbour | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +145,14 @@ class Hardware:
 def to_json(value: Any) -> Any:
     """Turn a value of this module into plain dicts and lists.
 
-    `raw_device_info` appears only where there is one, as in the API reference.
+    `raw_device_info` appears only where there is one, as in the API reference; so does `lldp`.
     """
     if is_dataclass(value):
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {
             name: to_json(item)
             for name, item in pairs
-            if not (name == "raw_device_info" and item is None)
+            if not (name in _WHERE_THERE_IS_ONE and item is None)
         }
     if isinstance(value, tuple):
         return [to_json(item) for item in value]

@@ -2,10 +2,12 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from api.hardware.links import Address, Link, Links, make_address, read_links
-from api.hardware.model import ManagementNetwork, Network, NetworkType
+from api.hardware.lldp import read_neighbours
+from api.hardware.model import ManagementNetwork, Neighbour, Network, NetworkType
 from api.hardware.sections import MAX_TEXT, Sections
 
 _MAX_NETWORKS = 1024
@@ -27,6 +29,14 @@ Gateways = dict[str, dict[int, str]]
 """Interface -> IP version -> gateway; the best default route's interface comes first."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is known of the world around the interfaces."""
+
+    gateways: Gateways
+    neighbours: Mapping[str, Neighbour]
+
+
 def read_networks(
     sections: Sections, reached_at: str
 ) -> tuple[tuple[Network, ...], ManagementNetwork] | None:
@@ -42,13 +52,14 @@ def read_networks(
     if not links:
         return None
     gateways = _read_gateways(sections)
+    around = _Around(gateways, read_neighbours(sections))
     managed = _find_managed(links, gateways, reached_at)
     kept = [link for link in links.values() if link is managed or _is_kept(link, links)]
     raw_devices = [(link, raw) for link in kept if (raw := _raw_device(link, links))]
     nested = {raw.name for _, raw in raw_devices if not raw.addresses} - {managed and managed.name}
     shown = {raw.name for link, raw in raw_devices if link.name not in nested} & nested
     listed = [link for link in kept if link.name not in shown]
-    networks = (_make_network(link, links, gateways) for link in listed[:_MAX_NETWORKS])
+    networks = (_make_network(link, links, around) for link in listed[:_MAX_NETWORKS])
     return tuple(networks), _make_management(managed, links, gateways, reached_at)
 
 
@@ -99,7 +110,7 @@ def _type(link: Link) -> NetworkType:
     return _TYPES.get(link.kind, "common")
 
 
-def _make_network(link: Link, links: Links, gateways: Gateways, *, depth: int = 0) -> Network:
+def _make_network(link: Link, links: Links, around: _Around, *, depth: int = 0) -> Network:
     address = _main_address(link)
     raw = _raw_device(link, links)
     is_nesting = raw is not None and depth == 0
@@ -110,7 +121,7 @@ def _make_network(link: Link, links: Links, gateways: Gateways, *, depth: int = 
         address=str(address.ip) if address else "",
         netmask=_netmask(address),
         network=str(address.network) if address else "",
-        gateway=gateways.get(link.name, {}).get(address.version, "") if address else "",
+        gateway=around.gateways.get(link.name, {}).get(address.version, "") if address else "",
         bond_mode=link.bond_mode,
         raw_device=raw.name if raw else "",
         raw_device_type=_type(raw) if raw else "",
@@ -119,9 +130,8 @@ def _make_network(link: Link, links: Links, gateways: Gateways, *, depth: int = 
         mtu=link.mtu,
         speed=link.speed,
         link="up" if link.is_up else "down",
-        raw_device_info=_make_network(raw, links, gateways, depth=1)
-        if raw and is_nesting
-        else None,
+        raw_device_info=_make_network(raw, links, around, depth=1) if raw and is_nesting else None,
+        lldp=around.neighbours.get(link.name),
     )
 
 

@@ -181,6 +181,53 @@ read_procnet() {
     /proc/net/route /proc/net/ipv6_route /proc/net/vlan/config /proc/net/bonding/*
 }
 
+# Cards with a cable in them; a container's eth0 is no device, and as good as one.
+wired_cards() {
+  for card in /sys/class/net/*; do
+    name=${card##*/}
+    case $name in
+      eth[0-9]*) ;;
+      *) [ -e "$card/device" ] || continue ;;
+    esac
+    carrier=0
+    read -r carrier <"$card/carrier"
+    [ "$carrier" = 1 ] && printf '%s\n' "$name"
+  done
+}
+
+is_any_card_deaf() {
+  for card in $(wired_cards); do
+    [ -n "$(run lldptool -t -n -i "$card")" ] || return 0
+  done
+  return 1
+}
+
+print_neighbours() {
+  for card in $(wired_cards); do
+    run lldptool -t -n -i "$card" | head -n 64 | while IFS= read -r line; do
+      printf '%s:%s\n' "$card" "$line"
+    done
+  done
+}
+
+# Who is at the other end of each cable, as lldpad heard it, or lldpd. Switches speak every 30 s:
+# where `lldp_wait` says so, a machine that began to listen a moment ago gets that many seconds.
+read_lldp() {
+  if command -v lldptool >/dev/null && run lldptool -p >/dev/null; then
+    waited=0
+    while [ $waited -lt "${lldp_wait:-0}" ] && is_any_card_deaf; do
+      sleep 1
+      waited=$((waited + 1))
+    done
+    print_neighbours
+  elif command -v lldpctl >/dev/null; then
+    run lldpctl -f keyvalue | grep -a -m 4096 -e '\.chassis\.' -e '\.port\.' |
+      while IFS= read -r line; do
+        printf 'lldpctl:%s\n' "$line"
+      done
+  fi
+}
+
 main() {
   export LC_ALL=C
   PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
@@ -201,6 +248,7 @@ main() {
   section address read_address
   section sysnet read_sysnet
   section procnet read_procnet
+  section lldp read_lldp
   printf '%%done %s\n' "$word"
 }
 

@@ -13,9 +13,15 @@ from api.states import Reason
 _PROBE = Path(hardware.__file__).with_name("probe.sh").read_text()
 
 
-async def probe(conversation: Conversation, target: Target) -> tuple[Hardware, str]:
+# Seconds that a machine which booted a moment ago listens for its switches: they speak every 30 s.
+LLDP_PATIENCE = 31
+
+
+async def probe(
+    conversation: Conversation, target: Target, *, lldp_patience: int = 0
+) -> tuple[Hardware, str]:
     """Its hardware, and the host key it showed. Raises Refused."""
-    answer = await conversation.run(_PROBE)
+    answer = await conversation.run(f"lldp_wait={lldp_patience}\n{_PROBE}")
     try:
         return parse_probe(answer.output, target.address), answer.host_key
     except ProbeError as error:
