@@ -19,7 +19,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from api.bmc.target import PORTS
 from api.errors import Malformed, OverLimit
 from api.registration.addresses import one_machine
+from api.registration.expected import read_expected
 from api.registration.fields import BmcType, Credential, Name, Port
+from api.registration.patterns import profile_faults
 from api.registration.plan import Login, Plan, Range
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -115,8 +117,8 @@ def plan_of_request(
             "redfish": asked.redfish_port or PORTS["redfish"],
         },
         logins=logins,
-        profile=asked.profile or {},
-        expected=(),
+        profile=_profile(asked.profile or {}, ranges),
+        expected=tuple(read_expected(asked.expected)) if asked.expected else (),
         zone_id=asked.zone_id or "default",
         dry_run=dry_run,
     )
@@ -125,6 +127,14 @@ def plan_of_request(
 def addresses_of(ranges: Sequence[Range]) -> int:
     """How many addresses there are in ranges."""
     return sum(int(ip_address(one.end)) - int(ip_address(one.start)) + 1 for one in ranges)
+
+
+def _profile(profile: dict[str, Any], ranges: Sequence[Range]) -> dict[str, Any]:
+    faults = profile_faults(profile, ranges)
+    if faults:
+        errors = [{"field": f"profile.{field}", "message": message} for field, message in faults]
+        raise Malformed(f"{errors[0]['field']}: {errors[0]['message']}", errors)
+    return profile
 
 
 def _logins(credentials: Sequence[ScanCredential]) -> dict[str, Login]:
