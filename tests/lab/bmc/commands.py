@@ -22,20 +22,16 @@ class Commands:
         self._profile = profile
         self._machine = machine
         self._guid = guid
-        self._fru = fru(vendor="Firstbox", product="Simulated", serial=f"S-{machine.address}")
         self._table: dict[tuple[int, int], Callable[[bytes], Answer]] = {
             (0x00, 0x01): self._chassis_status,
             (0x00, 0x02): lambda data: (machine.order(data[0] & 0x0F), b""),
             (0x00, 0x04): lambda _data: (0, b""),  # identify
             (0x00, 0x08): self._set_boot_option,
             (0x00, 0x09): self._get_boot_option,
-            (0x06, 0x01): lambda _data: (
-                0,
-                bytes.fromhex("20 01 02 06 02 9f 7c2a00 020f 00000000"),
-            ),
+            (0x06, 0x01): self._device_id,
             (0x06, 0x37): lambda _data: (0, guid),
             (0x06, 0x3B): self._set_privilege,
-            (0x0A, 0x10): lambda _data: (0, len(self._fru).to_bytes(2, "little") + b"\0"),
+            (0x0A, 0x10): self._fru_size,
             (0x0A, 0x11): self._read_fru,
             (0x0C, 0x02): self._lan_parameter,
         }
@@ -94,20 +90,46 @@ class Commands:
         values = self._machine.flags.data if option == 5 else b"\0"
         return 0, bytes([1, option]) + values
 
+    def _device_id(self, _data: bytes) -> Answer:
+        maker = self._profile.enterprise.to_bytes(3, "little")
+        return 0, bytes.fromhex("20 01 02 06 02 9f") + maker + bytes.fromhex("020f 00000000")
+
+    @property
+    def _fru(self) -> bytes:
+        profile = self._profile
+        return fru(
+            vendor=profile.vendor,
+            product=profile.product,
+            serial=profile.serial or f"S-{self._machine.address}",
+            board_extras=profile.board_extras,
+            fault=profile.fru_fault,
+        )
+
+    def _fru_size(self, _data: bytes) -> Answer:
+        if self._profile.fru_fault == "refused":
+            return 0xCB, b""
+        return 0, len(self._fru).to_bytes(2, "little") + b"\0"
+
     def _read_fru(self, data: bytes) -> Answer:
         start, count = data[1] | data[2] << 8, data[3]
+        fault = self._profile.fru_fault
         if count > self._profile.fru_chunk:
-            return 0xCA, b""
+            return self._profile.fru_refusal, b""
+        if fault == "cut":
+            count = max(min(count, 24 - start), 0)
+        if fault == "endless":
+            count = min(count, 1)
         piece = self._fru[start : start + count]
-        return 0, bytes([len(piece)]) + piece
+        return 0, bytes([len(piece)]) + (piece[: len(piece) // 2] if fault == "short" else piece)
 
     def _lan_parameter(self, data: bytes) -> Answer:
+        mac = self._profile.mac.replace(":", "")
         values = {
             0: b"\0",
             1: b"\x04",
             3: bytes(int(part) for part in self._machine.address.split(".")),
             4: b"\x01",
-            5: b"\x02\x00\x00" + self._guid[:3],
+            5: bytes.fromhex(mac) if mac else b"\x02\x00\x00" + self._guid[:3],
             6: b"\xff\xff\xff\x00",
             12: bytes(4),
         }

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Readback = Literal["true", "refused", "garbage"]
+FruFault = Literal["", "refused", "checksums", "header", "huge", "cut", "endless", "short"]
+AnswerFault = Literal["", "oversized", "truncated", "checksums"]
+WebFault = Literal["", "huge", "packed", "deep", "types", "endless", "crooked"]
 
 
 @dataclass
@@ -35,4 +38,17 @@ class Profile:
     keeps_efi: bool = True
     keeps_once: bool = True  # False: every boot device is for always
     readback: Readback = "true"
-    fru_chunk: int = 255  # bytes of FRU data in one answer; longer requests get CAh
+    fru_chunk: int = 255  # bytes of FRU data in one answer; longer requests are refused
+    fru_refusal: int = 0xCA  # the code they get; C7h, C8h and C9h are as common
+    vendor: str = "Firstbox"
+    product: str = "Simulated"
+    serial: str = ""  # "" is "S-" and the address; the board's has a B before it
+    mac: str = ""  # of the BMC; "" is one made of the address
+    enterprise: int = 10876  # IANA's number of who made the BMC
+    board_extras: tuple[bytes, ...] = ()  # the maker's own fields in the FRU data
+    fru_fault: FruFault = ""  # fru.py
+    answer_fault: AnswerFault = ""  # what is wrong with answers to commands in sessions
+    web_fault: WebFault = ""  # what is wrong with resources below the system (redfish_bmc.py)
+    web_fault_from_root: bool = False  # with all of them, rather
+    lockout_after: int = 0  # logins begun and not ended in a row, then none is accepted for a while
+    lockout_seconds: float = 60.0

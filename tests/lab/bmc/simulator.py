@@ -32,6 +32,7 @@ class Bmc(asyncio.DatagramProtocol):
         self.profile = profile
         self.machine = machine
         self.logins = 0
+        self.refused_logins = 0  # those too that the console gave up, who saw that we differ
         self.most_sessions = 0
         self.commands: Counter[str] = Counter()
         self._guid = uuid.uuid5(uuid.NAMESPACE_DNS, address).bytes
@@ -39,6 +40,8 @@ class Bmc(asyncio.DatagramProtocol):
         self._sessions: dict[int, Session] = {}
         self._in_sessions = 0  # commands
         self._silent_until = 0.0
+        self._refused_in_a_row = 0
+        self._locked_until = 0.0
         self._random = random.Random(address)  # noqa: S311  # the same losses in every run
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -129,11 +132,14 @@ class Bmc(asyncio.DatagramProtocol):
         return bytes([request[0], 0, 4, 0]) + console + struct.pack("<I", number) + request[8:32]
 
     def _rakp_1(self, session: Session, request: bytes) -> bytes:
+        if not session.console_random:  # else it is repeated
+            self._count_refused()
+        is_locked = time.monotonic() < self._locked_until
         session.console_random, session.role = request[8:24], request[24]
         session.username = request[28 : 28 + request[27]]
         session.our_random = os.urandom(16)
         head = struct.pack("<I", session.console)
-        if session.username != self.profile.username.encode():
+        if is_locked or session.username != self.profile.username.encode():
             return self._refused(session, request[0], _BAD_NAME)
         if session.role & 0x0F == 4 and not self.profile.is_privileged:
             return self._refused(session, request[0], _BAD_ROLE)
@@ -147,7 +153,16 @@ class Bmc(asyncio.DatagramProtocol):
         if not session.is_active:
             session.is_active = True
             self.logins += 1
+            self.refused_logins -= 1
+            self._refused_in_a_row = 0
         return bytes([request[0], 0, 0, 0]) + struct.pack("<I", session.console) + session.rakp_4()
+
+    def _count_refused(self) -> None:
+        """A login that begins: refused, until it ends well."""
+        self.refused_logins += 1
+        self._refused_in_a_row += 1
+        if 0 < self.profile.lockout_after < self._refused_in_a_row:
+            self._locked_until = time.monotonic() + self.profile.lockout_seconds
 
     def _refused(self, session: Session, tag: int, status: int) -> bytes:
         self._sessions.pop(session.number, None)
@@ -161,11 +176,19 @@ class Bmc(asyncio.DatagramProtocol):
             if self._freezes():
                 return None
             code, data = self._run(session, message)
-            session.last_request, session.last_answer = (
-                message,
-                rmcp.answer_to(message, code, data),
-            )
+            session.last_request = message
+            session.last_answer = self._spoil(rmcp.answer_to(message, code, data))
         return session.wrap(session.last_answer)
+
+    def _spoil(self, answer: bytes) -> bytes:
+        match self.profile.answer_fault:
+            case "oversized":
+                return answer[:-1] + b"A" * 20_000 + answer[-1:]
+            case "truncated":
+                return answer[:5]
+            case "checksums":
+                return answer[:-1] + bytes([answer[-1] ^ 0xFF])
+        return answer
 
     def _freezes(self) -> bool:
         self._in_sessions += 1
