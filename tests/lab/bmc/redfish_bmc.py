@@ -95,6 +95,8 @@ def _resources(bmc: "RedfishBmc") -> dict[str, Any]:
     controller = f"{_SYSTEM}/Storage/RAID"
     return {
         _ROOT: {
+            "RedfishVersion": "1.9.0",
+            "Vendor": "Firstbox",
             "Systems": _link(f"{_ROOT}/Systems"),
             "Managers": _link(f"{_ROOT}/Managers"),
             **({"SessionService": {}} if bmc.max_sessions else {}),
