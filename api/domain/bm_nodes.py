@@ -19,6 +19,7 @@ from api.registration import rules as registration
 from api.registration.rules import MASK, OWNED, UNIQUE, Fault, Values
 from api.states import DEFAULT_ZONE, BmNodeStatus
 from api.store import bm_nodes, nodes
+from api.store.bm_nodes import stored
 from api.store.sealing import Seal
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -71,7 +72,7 @@ def register(
     _refuse(Malformed, wrong)
     _refuse(Conflict, [*_twice(machines), *_taken(connection, machines)])
     rows = [
-        {"zone_id": DEFAULT_ZONE, "description": ""} | _stored(values, seal)
+        {"zone_id": DEFAULT_ZONE, "description": ""} | stored(values, seal)
         for values in machines.values()
     ]
     return bm_nodes.add_bm_nodes(connection, rows)
@@ -93,7 +94,7 @@ def change(
     gone = [(field, "must not be empty") for field in missing if needs_all]
     _refuse(Malformed, [*gone, *registration.faults(after, allowed)])
     _refuse(Conflict, _taken(connection, {"": _different(before, changes)}, but=node_id))
-    _write(connection, node_id, _stored(changes, seal) | _forgotten(before, after))
+    _write(connection, node_id, stored(changes, seal) | _forgotten(before, after))
     if not needs_all and not missing:
         bm_nodes.move_bm_nodes(connection, {node_id: BmNodeStatus.NEW})
 
@@ -202,16 +203,6 @@ def _asked(row: Row[Any]) -> dict[str, Any]:
 
 def _different(before: Values, changes: Values) -> Values:
     return {name: value for name, value in changes.items() if before.get(name) != value}
-
-
-def _stored(values: Values, seal: Seal) -> dict[str, Any]:
-    """Fields as they stand in the database."""
-    stored: dict[str, Any] = {
-        name: None if name in UNIQUE and value == "" else value for name, value in values.items()
-    }
-    if "ipmi_password" in stored:
-        stored["ipmi_password"] = seal.close(stored["ipmi_password"])
-    return stored
 
 
 def _forgotten(before: Values, after: Values) -> dict[str, Any]:

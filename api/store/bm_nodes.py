@@ -17,9 +17,11 @@ from sqlalchemy import (
     update,
 )
 
+from api.registration.rules import UNIQUE
 from api.states import BM_NODE_TRANSITIONS, BmNodeStatus
 from api.store.ids import chunks
 from api.store.nodes import node_row
+from api.store.sealing import Seal
 from api.store.tables import BmNode, Node, columns
 
 BM_NODE = columns(BmNode)
@@ -32,9 +34,9 @@ _BUT_HARDWARE: Select[Any] = select(
     NODE.c.description,
 ).join_from(BM_NODE, NODE)
 SEARCHED = (
-    *(BM_NODE.c[name] for name in ("node_id", "hostname", "brand", "serial_number", "os_version")),
+    *(BM_NODE.c[name] for name in ("node_id", "hostname", "brand", "product", "serial_number")),
     *(BM_NODE.c[f"{net}_network_address"] for net in ("ipmi", "mgmt", "public")),
-    BM_NODE.c.pxe_network_mac_addr,
+    *(BM_NODE.c[name] for name in ("os_version", "pxe_network_mac_addr", "bmc_mac")),
     NODE.c.description,
 )
 # What no two machines may have, and where it stands.
@@ -99,6 +101,7 @@ def add_bm_nodes(connection: Connection, registrations: Sequence[Mapping[str, An
     """One machine per registration, `new` and without an operating system; their ids, in order.
 
     A registration is a value for each column that the caller decides, and zone_id and description.
+    One with a `node_id` registers a machine that is a node already; that node stays as it is.
     """
     now = time.time()
     nodes = [
@@ -107,6 +110,7 @@ def add_bm_nodes(connection: Connection, registrations: Sequence[Mapping[str, An
             description=values["description"],
             create_time=now + place / 1e6,  # so that a list keeps the order of the request
         )
+        | ({"node_id": values["node_id"]} if values.get("node_id") else {})
         for place, values in enumerate(registrations)
     ]
     rows = [
@@ -115,10 +119,24 @@ def add_bm_nodes(connection: Connection, registrations: Sequence[Mapping[str, An
         | {name: node[name] for name in ("node_id", "create_time", "update_time")}
         for node, values in zip(nodes, registrations, strict=True)
     ]
+    new = [
+        node for node, values in zip(nodes, registrations, strict=True) if not values.get("node_id")
+    ]
+    if new:
+        connection.execute(insert(NODE), new)
     if rows:
-        connection.execute(insert(NODE), nodes)
         connection.execute(insert(BM_NODE), rows)
     return [str(node["node_id"]) for node in nodes]
+
+
+def stored(values: Mapping[str, Any], seal: Seal) -> dict[str, Any]:
+    """Fields of a registration as they stand in the database; the password is in clear before."""
+    in_columns: dict[str, Any] = {
+        name: None if name in UNIQUE and value == "" else value for name, value in values.items()
+    }
+    if "ipmi_password" in in_columns:
+        in_columns["ipmi_password"] = seal.close(in_columns["ipmi_password"])
+    return in_columns
 
 
 def get_bm_nodes(

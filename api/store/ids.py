@@ -3,7 +3,9 @@
 import secrets
 import string
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
+Thing = TypeVar("Thing")
 _ALPHABET = string.digits + string.ascii_letters
 
 
@@ -15,6 +17,6 @@ def new_id(kind: str) -> str:
     return f"{kind}-" + "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 
-def chunks(ids: Sequence[str], size: int = 1000) -> Iterable[Sequence[str]]:
-    """Ids in portions for `IN (...)`: databases bound the parameters of one statement."""
+def chunks(ids: Sequence[Thing], size: int = 1000) -> Iterable[Sequence[Thing]]:
+    """Portions of what there is many of, such as ids for `IN (...)`: statements have a most of those."""
     return (ids[start : start + size] for start in range(0, len(ids), size))
