@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, update
+from sqlalchemy import Connection, Row, select, update
 
 from api.bmc.target import PORTS, BmcResult, BmcTarget, Kind
 from api.settings import Settings
@@ -17,7 +17,7 @@ from api.store.sealing import Seal
 def bmc_targets(
     connection: Connection, settings: Settings, node_ids: Sequence[str]
 ) -> dict[str, BmcTarget]:
-    """The BMC of each machine, password opened; machines that are not registered are left out.
+    """The BMC of each machine, password opened; machines without a login are left out.
 
     Raises FirstboxError when the sealing key is not the one the passwords were sealed with.
     """
@@ -26,8 +26,23 @@ def bmc_targets(
     return {
         node_id: _target(rows[node_id], seal, settings.bmc_interval)
         for node_id in node_ids
-        if node_id in rows and rows[node_id].ipmi_network_address
+        if node_id in rows and has_login(rows[node_id])
     }
+
+
+def has_login(machine: Row[Any]) -> bool:
+    """Whether the registration says where its BMC is, and how to log in there."""
+    return bool(machine.ipmi_network_address and machine.ipmi_username and machine.ipmi_password)
+
+
+def machines_at(connection: Connection, addresses: Sequence[str]) -> dict[str, str]:
+    """Which machines are registered with BMCs at these addresses: address -> node id."""
+    column = BM_NODE.c.ipmi_network_address
+    found: dict[str, str] = {}
+    for chunk in chunks(addresses):
+        query = select(column, BM_NODE.c.node_id).where(column.in_(chunk))
+        found.update((address, node_id) for address, node_id in connection.execute(query))
+    return found
 
 
 def record_answers(connection: Connection, answers: Iterable[BmcResult]) -> None:
