@@ -1,13 +1,14 @@
 """Machines that scans found: what the database knows of them, and what is written."""
 
+import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, select, update
 
 from api.bmc.found import Identity
-from api.errors import Conflict, FirstboxError
+from api.errors import Conflict, FirstboxError, Malformed
 from api.registration.deciding import Decision
 from api.registration.matching import Known
 from api.registration.patterns import render
@@ -63,20 +64,31 @@ def read_owners(
 def free_number(connection: Connection, profile: Mapping[str, Any], *, most: int = 10_000) -> int:
     """The smallest number whose machine's hostname and addresses nobody has yet.
 
-    Raises Malformed when the profile makes no sense for it, Conflict when there is none up to `most`.
+    Raises Malformed when the profile makes no sense at all, Conflict when no number is free: up to
+    `most`, or to where the profile makes none any more (10.0.1.256).
     """
-    for start in range(1, most + 1, _NUMBERS_AT_ONCE):
-        numbers = range(start, min(start + _NUMBERS_AT_ONCE, most + 1))
-        rendered = {number: _owned(render(profile, number)) for number in numbers}
+    claimed = _claimed_by_number(profile, most)
+    while batch := dict(itertools.islice(claimed, _NUMBERS_AT_ONCE)):
         claims: dict[str, set[str]] = {}
-        for owned in rendered.values():
-            for kind, value in owned:
-                claims.setdefault(kind, set()).add(value)
+        for kind, value in itertools.chain.from_iterable(batch.values()):
+            claims.setdefault(kind, set()).add(value)
         taken = read_owners(connection, claims)
-        for number, owned in rendered.items():
+        for number, owned in batch.items():
             if not any(one in taken for one in owned):
                 return number
-    raise Conflict(f"No number up to {most} is free in the profile of discovered machines.")
+    raise Conflict("No number is free any more in the profile of discovered machines.")
+
+
+def _claimed_by_number(
+    profile: Mapping[str, Any], most: int
+) -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    for number in range(1, most + 1):
+        try:
+            yield number, _owned(render(profile, number))
+        except Malformed:
+            if number == 1:
+                raise
+            return
 
 
 def write_decisions(
