@@ -60,7 +60,7 @@ class RedfishEmulator:
             "name": "machine",
             "power_state": "Off",
             "external_notifier": False,
-            "nics": [{"mac": "52:54:00:00:00:01"}],
+            "nics": [{"mac": _mac(self.address)}],
         }
         values = {
             "FAKE_DRIVER": True,
@@ -87,3 +87,8 @@ class RedfishEmulator:
             time.sleep(0.05)
         log = (self._directory / "log").read_text()
         raise RuntimeError(f"sushy-emulator does not listen at {self.address}: {log}")
+
+
+def _mac(address: str) -> str:
+    """Of the machine's card, one for each address."""
+    return "52:54:00:" + ":".join(f"{int(part):02x}" for part in address.split(".")[1:])

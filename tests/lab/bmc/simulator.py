@@ -51,6 +51,11 @@ class Bmc(asyncio.DatagramProtocol):
         self._forget_idle_sessions()
         return len(self._sessions)
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether it accepts no login for a while, after too many that were refused."""
+        return time.monotonic() < self._locked_until
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
 
@@ -134,12 +139,11 @@ class Bmc(asyncio.DatagramProtocol):
     def _rakp_1(self, session: Session, request: bytes) -> bytes:
         if not session.console_random:  # else it is repeated
             self._count_refused()
-        is_locked = time.monotonic() < self._locked_until
         session.console_random, session.role = request[8:24], request[24]
         session.username = request[28 : 28 + request[27]]
         session.our_random = os.urandom(16)
         head = struct.pack("<I", session.console)
-        if is_locked or session.username != self.profile.username.encode():
+        if self.is_locked or session.username != self.profile.username.encode():
             return self._refused(session, request[0], _BAD_NAME)
         if session.role & 0x0F == 4 and not self.profile.is_privileged:
             return self._refused(session, request[0], _BAD_ROLE)
@@ -272,6 +276,19 @@ class Simulator:
 
     def __getitem__(self, address: str) -> Bmc:
         return self.bmcs[address]
+
+    def unplug(self, address: str) -> None:
+        """Take one away; its address is free then."""
+        assert self._loop is not None
+        gone = threading.Event()
+
+        def close() -> None:
+            self.bmcs[address].close()
+            # The socket is closed in the loop's next turn.
+            asyncio.get_running_loop().call_soon(gone.set)
+
+        self._loop.call_soon_threadsafe(close)
+        gone.wait(10)
 
     def _run(self) -> None:
         try:
