@@ -14,6 +14,7 @@ from api.jobs.progress import Progress
 from api.registration.plan import plan_of_options
 from api.registration.scan_request import addresses_of
 from api.settings import Settings
+from api.ssh.probe import LLDP_PATIENCE
 from api.states import FINISHED, STEPS, JobAction, Reason
 from api.store import jobs
 from api.store.nodes import names_of
@@ -136,7 +137,7 @@ def patience(
     power = bmcs + settings.power_deadline
     seconds = {
         "node_reach": probes * settings.reach_deadline,
-        "node_probe": probes * settings.probe_deadline,
+        "node_probe": probes * (settings.probe_deadline + LLDP_PATIENCE),
         "bmc_power": power + settings.soft_off_deadline,
         "preflight": bmcs,
         "ramdisk_boot": power + settings.ramdisk_deadline,
@@ -147,6 +148,9 @@ def patience(
         # On a network of our own, 25 a second where all are there and nobody answers.
         "bmc_sweep": settings.bmc_silence + addresses / 20,
         "bmc_identify": bmcs + min(addresses * settings.bmc_deadline, _LONGEST_SCAN),
+        # Two scripts, and two rounds of logins.
+        "bmc_user": 2 * (probes * settings.probe_deadline + bmcs),
+        "ramdisk_end": 2 * power + 60,
         "bmc_register": 5 * probes + addresses / 20,
         "node_verify": probes * settings.probe_deadline,
     }

@@ -20,7 +20,7 @@ async def expect_ramdisk(sessions: Sessions, target: Target, boot_id: str) -> st
     answer = await sessions.run(target, _RAMDISK)
     if boot_id not in answer.output:
         raise Refused(Reason.WRONG_MACHINE, "runs another boot's ramdisk")
-    return "runs the ramdisk of this installation already"
+    return "runs the ramdisk already"
 
 
 async def expect_system(sessions: Sessions, target: Target, provision_id: str) -> str:

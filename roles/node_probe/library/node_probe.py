@@ -25,6 +25,14 @@ options:
     description: Nodes that are asked at the same time.
     type: int
     default: 32
+  runs:
+    description: >-
+      C(system) for the nodes' operating systems, as the inventory says how to reach them; C(ramdisk)
+      for machines that said hello out of the ramdisk, where cards get half a minute more to hear
+      switches.
+    type: str
+    choices: [system, ramdisk]
+    default: system
 author: Firstbox
 """
 
@@ -52,7 +60,7 @@ results:
     reason:
       description: >-
         Empty, or one of ssh_silent, ssh_closed, ssh_refused, host_key_changed, host_key_unknown,
-        probe_incomplete, timeout.
+        probe_incomplete, ramdisk_silent, timeout.
       type: str
     message:
       description: A sentence for the log.

@@ -6,6 +6,8 @@ short_description: Write what node_probe found into the node database
 description:
   - Reads C(<node>.json) per node and writes hardware, host name and host key, one transaction per
     node.
+  - Of a machine that runs the ramdisk it writes the hardware of the bare machine, and what its
+    registration leaves open; a serial number that another has is a conflict, and nothing is written.
   - The database is the one that C(FIRSTBOX_HOME) or C(FIRSTBOX_DATABASE_URL) names.
   - In check mode everything is tried and rolled back.
 options:
@@ -18,6 +20,16 @@ options:
     description: Directory on the controller with the files.
     type: path
     required: true
+  runs:
+    description: What the machines ran when they were probed.
+    type: str
+    choices: [system, ramdisk]
+    default: system
+  failed:
+    description: Nodes that failed in a step before; they are recorded, and nothing is said of it.
+    type: list
+    elements: str
+    default: []
 author: Firstbox
 """
 
@@ -43,7 +55,7 @@ results:
       description: Whether the node is recorded.
       type: bool
     reason:
-      description: Empty, or record_refused.
+      description: Empty, or one of record_refused, scan_conflict.
       type: str
     message:
       description: A sentence for the log.

@@ -16,14 +16,15 @@ from api.ssh.session import Sessions
 from api.ssh.target import Result, Target, ask_all
 from api.ssh.whereabouts import expect_ramdisk, expect_system
 from api.states import BootMethod, BootState, Reason
-from api.store.bmcs import bmc_targets, record_answers
-from api.store.boots import get_boots, open_boot, say, take_up
+from api.store.bmcs import bmc_targets, has_login, record_answers
+from api.store.boots import get_boots, in_ramdisk, open_boot, say, take_up
 from api.store.installations import (
     Installation,
     job_of_run,
     ramdisk_target,
     read_installations,
     system_target,
+    with_systems,
 )
 from api.store.session import open_database, reading, writing
 
@@ -44,13 +45,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         _, args = self.validate_argument_spec(
             {
                 "nodes": {"type": "list", "elements": "str", "required": True},
+                "purpose": {"default": "install", "choices": ["install", "inspect"]},
+                "interrupt": {"type": "bool", "default": False},
                 "deadline": {"type": "float", "default": 900},
             }
         )
         settings = load_settings()
         engine = open_database(settings.database, pool_size=1)
         try:
-            step = _RamdiskBoot(engine, settings, args["deadline"])
+            inspects = args["purpose"] == "inspect"
+            step = _RamdiskBoot(engine, settings, args["deadline"], inspects=inspects)
+            if inspects:
+                step.leave_out(args["nodes"], interrupt=args["interrupt"])
             results = step.bring_up(args["nodes"])
         finally:
             engine.dispose()
@@ -60,19 +66,40 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 class _RamdiskBoot:
     """One run of the step, for all its machines."""
 
-    def __init__(self, engine: Engine, settings: Settings, deadline: float) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, deadline: float, *, inspects: bool
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._deadline = deadline
+        self._inspects = inspects
         self._results: dict[str, dict[str, Any]] = {}
+
+    def leave_out(self, nodes: Sequence[str], *, interrupt: bool) -> None:
+        """What an inspection must not or cannot boot fails here, before anything is done to it."""
+        with reading(self._engine) as connection:
+            found = read_installations(connection, nodes)
+            running = set() if interrupt else with_systems(connection, nodes)
+            up = in_ramdisk(connection, nodes)
+        for node, one in found.items():
+            if node in running:
+                message = "runs an operating system, and nobody said to interrupt it"
+                self._fail(node, Reason.RECORD_REFUSED, message)
+            elif node not in up and one.ramdisk is None:
+                message = (
+                    f"there is no ramdisk for {one.machine.cpu_arch or 'a machine of any kind'}"
+                )
+                self._fail(node, Reason.NO_IMAGE, message)
 
     def bring_up(self, nodes: Sequence[str]) -> list[dict[str, Any]]:
         """Boot the machines that need it; one entry for each."""
         with reading(self._engine) as connection:
-            found = read_installations(connection, nodes)
-        for node in set(nodes) - set(found):
+            known = read_installations(connection, nodes)
+        for node in set(nodes) - set(known):
             self._fail(node, Reason.RECORD_REFUSED, "is not registered any more")
+        found = {node: one for node, one in known.items() if node not in self._results}
         self._pass_over(found)
+        self._give_up_unbootable(found)
         boots = self._open(found[node] for node in nodes if node not in self._results)
         self._wait_until_armed(boots)
         self._power(self._left(boots))
@@ -85,11 +112,23 @@ class _RamdiskBoot:
     def _pass_over(self, found: dict[str, Installation]) -> None:
         """What an earlier attempt brought up and still runs, proved by asking it."""
         before = {node: one for node, one in found.items() if one.boot is not None}
+        if not self._inspects:
+            self._pass_over_systems(before)
+        self._pass_over_ramdisks(before)
+        for node, one in before.items():
+            # Its disk was done, and it does not run the ramdisk any more: it is on its way.
+            is_left = node not in self._results and not self._inspects
+            if is_left and one.boot and one.boot.state == BootState.LOCAL:
+                self._done(node, "boots from its disk already", is_booting=True)
+
+    def _pass_over_systems(self, before: dict[str, Installation]) -> None:
         systems = [system_target(self._settings, one) for one in before.values()]
         ids = {node: one.machine.provision_id for node, one in before.items()}
         for result in _ask(systems, ids, expect_system):
             if result.ok:
                 self._done(result.node, result.message, is_installed=True)
+
+    def _pass_over_ramdisks(self, before: dict[str, Installation]) -> None:
         up = {
             node: one
             for node, one in before.items()
@@ -102,27 +141,38 @@ class _RamdiskBoot:
                 with writing(self._engine) as connection:
                     take_up(connection, boot_ids[result.node], job_of_run(), _SPARE)
                 self._done(result.node, result.message)
-        for node, one in before.items():
-            # Its disk was done, and it does not run the ramdisk any more: it is on its way.
-            if node not in self._results and one.boot and one.boot.state == BootState.LOCAL:
-                self._done(node, "boots from its disk already", is_booting=True)
+
+    def _give_up_unbootable(self, found: dict[str, Installation]) -> None:
+        """Who was let in because discovery had booted it, and is gone since, cannot be booted by us."""
+        for node, one in found.items():
+            can_boot = has_login(one.machine) and one.machine.pxe_network_mac_addr
+            if node not in self._results and not can_boot:
+                message = "does not run the ramdisk any more, and has no BMC login to boot it with"
+                self._fail(node, Reason.RAMDISK_SILENT, message)
 
     def _open(self, installations: Iterable[Installation]) -> dict[str, str]:
         boots = {}
         with writing(self._engine) as connection:
             for one in installations:
-                assert one.image is not None  # noqa: S101  # preflight looked
+                method, image = self._to_get(one)
                 boots[one.node_id] = open_boot(
                     connection,
                     node_id=one.node_id,
                     job_id=job_of_run(),
                     provision_id=one.machine.provision_id,
                     mac=one.machine.pxe_network_mac_addr,
-                    method=one.image.method,
-                    image=one.image.name,
+                    method=method,
+                    image=image,
                     seconds=self._deadline + _SPARE,
                 )
         return boots
+
+    def _to_get(self, one: Installation) -> tuple[str, str]:
+        """How the machine gets which image; one that is inspected gets none, and boots the ramdisk."""
+        if self._inspects:
+            return BootMethod.IMAGE, ""
+        assert one.image is not None  # noqa: S101  # preflight looked
+        return one.image.method, one.image.name
 
     def _wait_until_armed(self, boots: dict[str, str]) -> None:
         deadline = time.monotonic() + _ARMING

@@ -7,13 +7,24 @@ description:
   - Opens a network boot for each machine, sets its one-time boot device through the BMC, switches
     it on or cycles it, and waits for the hello of what it boots.
   - A machine that does not come gets a verdict that says where the chain broke. One that runs the
-    ramdisk of this installation, or even its system, is left alone.
+    ramdisk of this run, or even the system of its installation, is left alone.
+  - To be inspected, machines boot the ramdisk and get no image; one that discovery booted into it is
+    left alone.
 options:
   nodes:
     description: Inventory names of the machines, their node ids.
     type: list
     elements: str
     required: true
+  purpose:
+    description: What the machines are booted for.
+    type: str
+    choices: [install, inspect]
+    default: install
+  interrupt:
+    description: Whether an inspection may reboot machines that run an operating system.
+    type: bool
+    default: false
   deadline:
     description: Seconds a machine has from power-on to its hello.
     type: float
