@@ -37,12 +37,14 @@ class Client:
         """The job that collects these nodes."""
         return str(self._call("CollectNodes", node_ids=node_ids)["job_id"])
 
-    def register_bm_node(self, registration: dict[str, Any]) -> str:
-        """The node that this machine without an operating system is from now on."""
-        known = self._call("DescribeBMNodes", search_word=registration["hostname"])["node_set"]
-        if known:
-            return str(known[0]["node_id"])
-        return str(self._call("RegisterBMNodes", **registration)["node_ids"][0])
+    def scan_bm_nodes(self, **asked: Any) -> str:
+        """The job that looks for BMCs and registers their machines."""
+        return str(self._call("ScanBMNodes", **asked)["job_id"])
+
+    def scanned(self, job_id: str) -> list[dict[str, Any]]:
+        """What a scan made of each address that answered."""
+        results: list[dict[str, Any]] = self._call("GetScanBMNodesStatus", job_id=job_id)["results"]
+        return results
 
     def provision_bm_nodes(self, node_ids: list[str]) -> str:
         """The job that installs these nodes, also those that are installed already."""

@@ -45,12 +45,11 @@ def down(directory: Path) -> None:
 
 
 def install_one(port: int) -> str:
-    """Install a machine from RegisterBMNodes to DescribeNodes; the job's last status."""
+    """Install a machine from ScanBMNodes to DescribeNodes; the job's last status."""
     report = up(DEMO_RACK, 1, port)
     (machine,) = report["machines"]
     api = client.Client(report["url"], Path(report["token"]).read_text().strip())
-    node_id = api.register_bm_node(machine)
-    screen.say(f"{node_id} is registered: {machine['hostname']}, its BMC, its network.")
+    node_id = _find(api, machine)
     job_id = api.provision_bm_nodes([node_id])
     news = api.follow(job_id, "ProvisionBMNodes", SECONDS_TO_INSTALL)
     status = screen.show_job(news)
@@ -58,6 +57,24 @@ def install_one(port: int) -> str:
     address = machine["mgmt_network_address"]
     screen.say(f"Log in:\n  {shlex.join([*report['enter'], *_ssh(report), f'root@{address}'])}")
     return str(status["status"])
+
+
+def _find(api: client.Client, machine: dict[str, Any]) -> str:
+    """Find a machine by its BMC and have it registered; its id."""
+    bmc = machine["ipmi_network_address"]
+    first, last = f"{bmc.rpartition('.')[0]}.1", f"{bmc.rpartition('.')[0]}.254"
+    screen.say(f"ScanBMNodes {first} to {last}, with one login, and a list of what is expected:")
+    login = {name: machine[f"ipmi_{name}"] for name in ("username", "password")}
+    ours = [name for name in machine if not name.startswith("ipmi_")]
+    job_id = api.scan_bm_nodes(
+        ip_start=first,
+        ip_end=last,
+        credentials=[{"name": "factory", **login}],
+        expected="\n".join(",".join(line) for line in (ours, [machine[name] for name in ours])),
+    )
+    screen.show_job(api.follow(job_id, "ScanBMNodes"))
+    (found,) = [one for one in api.scanned(job_id) if one["address"] == bmc]
+    return str(found["node_id"])
 
 
 def tell(report: dict[str, Any]) -> None:

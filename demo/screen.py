@@ -51,11 +51,13 @@ def _move_bars(bars: Progress, status: dict[str, Any]) -> None:
     for step in status["steps"]:
         index = step["index"]
         if index not in bars.task_ids:
-            bars.add_task(step["name"], start=False, total=len(nodes))
+            bars.add_task(step["name"], start=False, total=len(nodes) or 1)
         if step["status"] != "waiting":
             bars.start_task(bars.task_ids[index])
         done = [node for node in nodes if node["step"] > index or _is_over(node, index)]
-        bars.update(bars.task_ids[index], completed=len(done))
+        # A scan has no nodes to count.
+        completed = len(done) if nodes else step["status"] == "successful"
+        bars.update(bars.task_ids[index], completed=completed)
 
 
 def _is_over(node: dict[str, Any], index: int) -> bool:

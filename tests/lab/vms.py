@@ -167,11 +167,16 @@ class VmRack:
             )
 
     def _start_bmcs(self) -> None:
+        # Board and BMC tell the same serial number, as those of one machine do.
+        profiles = {
+            machine.bmc_address: Profile(serial=machine.serial_number or machine.name)
+            for machine in self.machines.values()
+        }
         simulated = [m.bmc_address for m in self.machines.values() if m.bmc == "simulator"]
         self.bmcs = self._open.enter_context(
             Simulator(
                 simulated,
-                profiles={address: Profile() for address in simulated},
+                profiles=profiles,
                 hook=_HOOK,
                 directory=self._directory,
             )
@@ -183,6 +188,7 @@ class VmRack:
                         machine.bmc_address,
                         self._directory,
                         hook=_HOOK,
+                        profile=profiles[machine.bmc_address],
                         in_band=machine.in_band,
                     )
                 )

@@ -125,7 +125,11 @@ class IpmiSim:
     def _configure(self, place: Path) -> None:
         number = hashlib.md5(self.address.encode(), usedforsecurity=False).hexdigest()
         (place / "fru.bin").write_bytes(
-            fru(vendor="Firstbox", product="ipmi_sim", serial=f"S-{self.address}")
+            fru(
+                vendor="Firstbox",
+                product="ipmi_sim",
+                serial=self._profile.serial or f"S-{self.address}",
+            )
         )
         (place / "machine.emu").write_text(_MACHINE.format(fru=place / "fru.bin"))
         (place / "lan.conf").write_text(
