@@ -84,7 +84,8 @@ def _make_rows(connection: Connection, addresses: Sequence[str]) -> None:
         {"address": address, "failures": 0, "refused": [], "time": 0.0}
         for address in sorted(addresses)
     ]
-    connection.execute(makes(BMC_LOGIN).on_conflict_do_nothing(), rows)
+    if rows:
+        connection.execute(makes(BMC_LOGIN).on_conflict_do_nothing(), rows)
 
 
 def _write(connection: Connection, rows: Mapping[str, Mapping[str, Any]]) -> None:
