@@ -10,7 +10,7 @@ from api.bmc.neighbours import neighbour_limit
 
 RESOLVING = 3.2  # seconds until the kernel gives up to find a hardware address
 ERRORS = 800.0  # a second: of addresses that nobody has, the kernel tells 1000, at most 50 at once
-DATAGRAM = 900  # bytes of the send buffer that one kept question takes
+KEPT = 1800  # bytes of the send buffer that two kept questions take: asked again, there are two
 MOST = 16_384  # questions open at a time, however large the tables are
 _SHARE = 2  # others need the neighbour table too: we take one part of so many
 
@@ -66,9 +66,9 @@ def open_neighbours(version: int) -> int:
     return max(1, min(neighbour_limit(version) // _SHARE, MOST))
 
 
-def open_datagrams(send_buffer: int) -> int:
-    """How many kept questions a send buffer of so many bytes holds."""
-    return max(1, send_buffer // DATAGRAM)
+def open_questions(send_buffer: int) -> int:
+    """How many unknown neighbours we may look for at a time, as far as the send buffer goes."""
+    return max(1, send_buffer // KEPT)
 
 
 def sentence(on_link: int, most: int, by_table: int) -> str:
@@ -78,7 +78,7 @@ def sentence(on_link: int, most: int, by_table: int) -> str:
     knob = (
         "net.ipv4.neigh.default.gc_thresh3 (and net.ipv6) to twice the number of addresses"
         if by_table <= most
-        else f"net.core.wmem_max to {on_link * DATAGRAM}"
+        else f"net.core.wmem_max to {on_link * KEPT}"
     )
     seconds = on_link / most * RESOLVING
     return (

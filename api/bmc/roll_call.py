@@ -68,9 +68,11 @@ class RollCall:
         """Ask everybody up to three times, and listen."""
         with ExitStack() as stack:
             self._open_doors(stack)
-            for questions in _PASSES:
+            # Before anybody is asked again, the kernel should have told whom nobody found.
+            first = pace.RESOLVING if self._stretches.on_link() else 0.0
+            for questions, least in zip(_PASSES, (first, 0.0, 0.0), strict=True):
                 self._ask(self._unknown(), questions)
-                self._listen(self._silence, lambda: self._open > 0)
+                self._listen(max(self._silence, least), lambda: self._open > 0)
             for _ in range(_AGAIN):
                 if self._pongs:
                     self._ask(self._who_ponged(), (CAPABILITIES,))
@@ -88,9 +90,9 @@ class RollCall:
     def _open_doors(self, stack: ExitStack) -> None:
         for version in sorted({stretch.version for stretch in self._stretches}):
             by_table = pace.open_neighbours(version)
-            door = stack.enter_context(open_door(version, by_table * pace.DATAGRAM))
+            door = stack.enter_context(open_door(version, by_table * pace.KEPT))
             buffer = door.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-            most = min(self._in_flight.most, by_table, pace.open_datagrams(buffer))
+            most = min(self._in_flight.most, by_table, pace.open_questions(buffer))
             self._in_flight = pace.InFlight(most)
             self._rates[Way.ON_LINK] = pace.Rate(max(most / pace.RESOLVING, pace.ERRORS))
             self._doors[version] = door

@@ -149,7 +149,7 @@ def _any_certificate() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1  # older BMCs know nothing newer
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED  # older BMCs know nothing newer
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     return context
 
