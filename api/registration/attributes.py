@@ -100,7 +100,7 @@ class BMNodeAttributes(BaseModel):
 
 
 def checked(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """Values in canonical spelling, or what is wrong with them, each by its field."""
+    """What of these values is sound, in canonical spelling, and what is wrong with the others."""
     try:
         return BMNodeAttributes.model_validate(dict(values)).given(), []
     except ValidationError as error:
@@ -110,4 +110,5 @@ def checked(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
         field = str(detail["loc"][0])
         message = str(detail["msg"]).removeprefix("Value error, ")
         faults.append((field, f"{message}, not {str(values[field])[:64]!r}"))
-    return {}, faults
+    wrong = {field for field, _ in faults}
+    return checked({name: value for name, value in values.items() if name not in wrong})[0], faults

@@ -8,6 +8,7 @@ from typing import Any
 from api.bmc.found import Identity
 from api.registration.expected import Expected, by_identity, find
 from api.registration.filling import Filling, Owners, changes, name_of, new_machine, told, wanted
+from api.registration.logins import REGISTERED
 from api.registration.matching import Known, Match, match
 from api.registration.plan import Login, Plan
 from api.registration.rules import OWNED
@@ -61,7 +62,7 @@ class Scan:
         found: dict[str, set[str]] = {kind: set() for kind in OWNED.values()}
         for identity in self._identities:
             found["address"].add(identity.address)
-            want = self._want[identity.address]
+            want, _ = self._want[identity.address]
             for name, kind in OWNED.items():
                 if want.get(name):
                     found[kind].add(want[name])
@@ -94,8 +95,8 @@ class Scan:
         login = self._plan.logins.get(identity.credential) or logins.get(identity.address)
         if known is None or not known.status:
             return self._new(match, login, owners)
-        want = self._want[identity.address]
-        filling = changes(match, known, want, login, owners, self._allowed)
+        want, wrong = self._want[identity.address]
+        filling = changes(match, known, want, login, owners, self._allowed, wrong)
         is_same = not filling.values and filling.status == known.status
         about = "is as it was known" if is_same else ", ".join(_changed(match, known, filling))
         return Decision(
@@ -114,14 +115,9 @@ class Scan:
                 f"let us in with {match.identity.credential}, a login that nobody knows any more"
             )
             return Decision(match.identity, ScanOutcome.CONFLICT, message, match.known)
-        filling = new_machine(
-            match,
-            self._want[match.identity.address],
-            login,
-            owners,
-            self._allowed,
-            self._plan.zone_id,
-        )
+        want, wrong = self._want[match.identity.address]
+        zone_id = self._plan.zone_id
+        filling = new_machine(match, want, login, owners, self._allowed, zone_id, wrong)
         return Decision(
             match.identity,
             ScanOutcome.NEW,
@@ -181,4 +177,4 @@ def _order(identity: Identity) -> tuple[int, int]:
 
 def _own_login(known: Known) -> Login:
     values = known.values
-    return Login("registered", values["ipmi_username"], values["ipmi_password"])
+    return Login(REGISTERED, values["ipmi_username"], values["ipmi_password"])

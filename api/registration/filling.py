@@ -15,8 +15,9 @@ from api.bmc.found import Identity
 from api.bmc.target import PORTS
 from api.registration.attributes import checked
 from api.registration.expected import Expected
+from api.registration.logins import REGISTERED
 from api.registration.matching import Known, Match
-from api.registration.patterns import place_in, render
+from api.registration.patterns import place_in, rendered
 from api.registration.plan import Login, Plan
 from api.registration.rules import (
     NETWORKS,
@@ -62,12 +63,17 @@ class Owners:
         }
 
 
-def wanted(identity: Identity, plan: Plan, expected: Expected | None) -> dict[str, Any]:
-    """What the machine is and becomes: the profile, over it what was found, then what is expected."""
+def wanted(
+    identity: Identity, plan: Plan, expected: Expected | None
+) -> tuple[dict[str, Any], list[Fault]]:
+    """What the machine is and becomes: the profile, over it what was found, then what is expected.
+
+    And what the profile says of it that makes no sense.
+    """
     place = place_in(plan.ranges, identity.address)
-    profile = render(plan.profile, place) if place else {}
+    profile, wrong = rendered(plan.profile, place) if place else ({}, [])
     said = {name: value for name, value in (expected or {}).items() if name != "mac"}
-    return profile | _found(identity) | said
+    return profile | _found_fields(identity) | said, wrong
 
 
 def new_machine(
@@ -77,11 +83,13 @@ def new_machine(
     owners: Owners,
     allowed: Sequence[IPv4Network | IPv6Network],
     zone_id: str,
+    wrong: Sequence[Fault] = (),
 ) -> Filling:
-    """The registration of a machine that had none."""
+    """The registration of a machine that had none; what was `wrong` with it before is left out too."""
     who = name_of(match)
     base = NOTHING | _bmc(match.identity, login)
     added, left_out = _fitting(base, _fields(want), owners, allowed, who)
+    left_out = [*wrong, *left_out]
     values = base | added
     owners.give(values, who)
     is_whole = not missing(values) and not left_out
@@ -102,14 +110,16 @@ def changes(
     login: Login | None,
     owners: Owners,
     allowed: Sequence[IPv4Network | IPv6Network],
+    wrong: Sequence[Fault] = (),
 ) -> Filling:
     """What becomes of a registration: what was empty is filled, nothing else is touched."""
     is_open = known.status == BmNodeStatus.DISCOVERED
     before = {name: known.values[name] for name in NOTHING}
     base = before | _bmc_changes(match, known, login)
     # What becomes of a machine was decided when it was registered.
-    fills = _empty(base, want if is_open else _found(match.identity))
+    fills = _empty(base, want if is_open else _found_fields(match.identity))
     added, left_out = _fitting(base, fills, owners, allowed, name_of(match))
+    left_out = [*wrong, *left_out] if is_open else left_out
     after = base | added
     owners.give(after, name_of(match))
     learnt = {
@@ -147,7 +157,7 @@ def told(left_out: Sequence[Fault]) -> str:
     return f"; without {', '.join(parts)}" + (f" and {more} more" if more > 0 else "")
 
 
-def _found(identity: Identity) -> dict[str, Any]:
+def _found_fields(identity: Identity) -> dict[str, Any]:
     """Fields of a registration, as the BMC told them."""
     arch = str(identity.hardware.get("cpu", {}).get("cpu_arch", ""))
     told_by_bmc = {
@@ -199,7 +209,7 @@ def _bmc_changes(match: Match, known: Known, login: Login | None) -> dict[str, A
     if login is not None and (
         not (registered["ipmi_username"] and registered["ipmi_password"])
         # At another address nobody knew whose login to try: it may still be right.
-        or (identity.credential != "registered" and not match.is_moved)
+        or (identity.credential != REGISTERED and not match.is_moved)
     ):
         return _bmc(identity, login)
     return {"ipmi_network_address": identity.address}

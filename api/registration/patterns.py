@@ -26,17 +26,26 @@ _NO_PROFILE = TOLD_BY_BMC | {"serial_number", "pxe_network_mac_addr"}
 
 def render(profile: Mapping[str, Any], number: int) -> dict[str, Any]:
     """What machine `number` becomes. Raises Malformed, which names every field at fault."""
-    values, faults = _rendered(profile, number)
+    values, faults = rendered(profile, number)
     if faults:
         errors = [{"field": field, "message": message} for field, message in faults]
         raise Malformed("{}: {}".format(*faults[0]), errors)
     return values
 
 
+def rendered(profile: Mapping[str, Any], number: int) -> tuple[dict[str, Any], list[Fault]]:
+    """What machine `number` becomes as far as that makes sense, and what makes none."""
+    faults = [fault for name, value in profile.items() for fault in _pattern_faults(name, value)]
+    wrong = {name for name, _ in faults}
+    filled = {name: _filled(value, number) for name, value in profile.items() if name not in wrong}
+    values, more = checked(filled)
+    return values, [*faults, *more]
+
+
 def profile_faults(profile: Mapping[str, Any], ranges: Sequence[Range]) -> list[Fault]:
     """What is wrong with a profile, for the first and the last machine of each range."""
     numbers = {1, *(place_in([one], one.end) for one in ranges)}
-    found = [fault for number in sorted(numbers) for fault in _rendered(profile, number)[1]]
+    found = [fault for number in sorted(numbers) for fault in rendered(profile, number)[1]]
     first_of_field: dict[str, str] = {}
     for field, message in found:
         first_of_field.setdefault(field, message)
@@ -65,13 +74,6 @@ def read_profile(path: Path) -> dict[str, Any]:
     if faults:
         raise FirstboxError("The profile {}: {}: {}".format(path, *faults[0]))
     return profile
-
-
-def _rendered(profile: Mapping[str, Any], number: int) -> tuple[dict[str, Any], list[Fault]]:
-    faults = [fault for name, value in profile.items() for fault in _pattern_faults(name, value)]
-    if faults:
-        return {}, faults
-    return checked({name: _filled(value, number) for name, value in profile.items()})
 
 
 def _pattern_faults(name: str, value: Any) -> list[Fault]:

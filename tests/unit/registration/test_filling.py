@@ -118,6 +118,8 @@ def test_what_a_list_says_of_a_machines_serial_number_is_taken_where_the_bmc_is_
         ),
         ({"mgmt_network_address": ""}, "mgmt_network_netmask", "needs mgmt_network_address"),
         ({"os_version": "ramdisk"}, "os_version", "ramdisk"),
+        ({"os_version": "{m}"}, "os_version", "braces"),
+        ({"mgmt_network_address": "10.2.0.{n}00"}, "mgmt_network_address", "10.2.0.500"),
         ({"is_mgmt_config_vlan": 1}, "is_mgmt_config_vlan", "4094"),
     ],
 )
