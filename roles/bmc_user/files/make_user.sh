@@ -24,6 +24,10 @@ place_of() {
 }
 
 users=$(ask -c user list "$channel")
+if [ -z "$users" ]; then
+    echo '%refused its BMC refuses to list its users'
+    exit 0
+fi
 id=$(place_of "$name")
 if [ -z "$id" ]; then
     id=$(place_of '')
