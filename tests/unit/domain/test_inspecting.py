@@ -10,7 +10,7 @@ from api.errors import Conflict, NotFound
 from api.states import JobAction, Reason
 from api.store.bm_nodes import get_bm_nodes, update_bm_node
 from api.store.boots import BOOT, boots_of_nodes
-from api.store.jobs import get_job
+from api.store.jobs import Run, claim, get_job, start_over
 from api.store.nodes import set_address, update_node
 from api.store.session import reading, writing
 from api.store.tables import Image, columns
@@ -136,6 +136,23 @@ def test_at_the_end_its_boot_is_closed_whatever_came_of_it(
     with reading(any_engine) as connection:
         assert boots_of_nodes(connection, [machine]) == {}
     assert registration(any_engine, machine).status == "new"
+
+
+def test_a_cancel_between_two_attempts_leaves_the_end_to_the_worker(
+    any_engine: Engine, queue: RecordingQueue, machine: str
+) -> None:
+    job_id = inspect(any_engine, queue, [machine])
+    with writing(any_engine) as connection:
+        claim(connection, Run(job_id, 1, "w1"), 30)
+        row = get_job(connection, job_id)
+        assert row is not None
+        assert start_over(connection, row)
+        jobs.cancel(connection, job_id)
+
+    with reading(any_engine) as connection:
+        row = get_job(connection, job_id)
+    assert row is not None
+    assert (row.status, row.cancel) == ("step0", True)
 
 
 def inspect(engine: Engine, queue: RecordingQueue, node_ids: Sequence[str], **options: int) -> str:
