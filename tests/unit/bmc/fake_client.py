@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from api.bmc.client import BootDevice, Device, PowerOrder
+from api.bmc.client import About, BootDevice, Device, PowerOrder
 from api.bmc.target import BmcError, BmcTarget
 from api.states import PowerState, Reason
 
@@ -44,6 +44,9 @@ class FakeClient:
 
     def set_boot_device(self, device: Device, *, once: bool, uefi: bool | None) -> None:
         self.orders.append(f"{device} {'once' if once else 'always'} {uefi}")
+
+    def about(self) -> About:
+        return About("Dell Inc.", "PowerEdge R630", "ABC")
 
     def close(self) -> None:
         """Nothing is open."""

@@ -171,3 +171,18 @@ def test_mark_that_the_bmc_drops_is_said() -> None:
     said = done(FakeClient(ON, kept=kept), operations.boot_from_network(1))
 
     assert said.message.endswith("its BMC dropped UEFI and one-time")
+
+
+def test_machine_is_identified_though_its_bmc_keeps_its_power_state_to_itself() -> None:
+    said = done(FakeClient(REFUSED, REFUSED), operations.identify())
+
+    assert (said.power, said.message) == (
+        PowerState.UNKNOWN,
+        "is a Dell Inc. PowerEdge R630, serial number ABC",
+    )
+    assert (said.details["brand"], said.details["boot_device"]) == ("dell", "")
+
+
+def test_machine_whose_bmc_falls_silent_is_not_identified() -> None:
+    with pytest.raises(BmcError, match="fell silent"):
+        done(FakeClient(SILENT, SILENT), operations.identify())

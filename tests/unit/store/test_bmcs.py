@@ -8,7 +8,7 @@ from api.errors import FirstboxError
 from api.settings import Settings
 from api.states import PowerState
 from api.store.bm_nodes import get_bm_nodes
-from api.store.bmcs import bmc_targets, record_answers
+from api.store.bmcs import bmc_targets, machines_at, record_answers
 from api.store.sealing import Seal
 from api.store.session import reading, writing
 from tests.machines import plant_bm_node
@@ -71,3 +71,11 @@ def test_certificate_of_first_contact_is_never_replaced(engine: Engine) -> None:
         for shown in ("first", "second"):
             record_answers(connection, [BmcResult(node, True, "is on", certificate=shown)])
         assert get_bm_nodes(connection, [node])[node].bmc_certificate == "first"
+
+
+def test_machines_are_found_by_the_address_of_their_bmc(engine: Engine) -> None:
+    node = plant_bm_node(engine, 1, ipmi_network_address="10.0.0.1")
+    plant_bm_node(engine, 2, ipmi_network_address="10.0.0.2")
+
+    with reading(engine) as connection:
+        assert machines_at(connection, ["10.0.0.1", "10.0.0.9"]) == {"10.0.0.1": node}
