@@ -15,6 +15,8 @@ _TEXT = re.compile(r"[\x20-\x7e]{0,128}", re.ASCII)
 _HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}={0,2}(?: [\x21-\x7e]{0,64})?", re.ASCII)
 _NIC = re.compile(r"([0-9A-Za-z._:@-]{1,32}),((?:[0-9a-f]{2}:){5}[0-9a-f]{2}),([01])", re.ASCII)
 _BOOT_MODES = ("bios", "uefi")
+# What not every machine can say of itself: its BMC may be absent, or not answer it.
+_OPTIONAL = ("uuid", "bmc_address", "bmc_mac")
 
 
 def read_form(body: bytes) -> dict[str, list[str]]:
@@ -44,8 +46,10 @@ def read_hello(body: bytes) -> dict[str, Any]:
     if not _HOST_KEY.fullmatch(host_key):
         raise Malformed.field("host_key", "is not the public key of an Ed25519 host key")
     texts = {name: _text(form, name) for name in ("serial_number", "product", "brand", "cpu_arch")}
+    more = {name: _text(form, name) if name in form else "" for name in _OPTIONAL}
     return {
         **texts,
+        **more,
         "memory_kib": _number(form, "memory_kib", 2**40),
         "boot_mode": boot_mode,
         "host_key": " ".join(host_key.split()[:2]),

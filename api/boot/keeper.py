@@ -27,7 +27,8 @@ from api.boot.no_router import NoRouter
 from api.boot.probe import refuse_beside_others
 from api.boot.seen import sighting_of
 from api.domain.booting import Repeats, loudly
-from api.errors import Busy, FirstboxError
+from api.domain.discovering import answer_unknown
+from api.errors import Busy, Conflict, FirstboxError
 from api.settings import Settings
 from api.states import BootState
 from api.store.boots import Sighting, active_boots, record, token_of
@@ -39,6 +40,8 @@ _BREATH = 0.05
 _STARTING = 5.0  # seconds dnsmasq has to read what was written for it
 _MOST_KEPT = 10_000  # things seen that wait for a database that is away
 _HOUR = 3600.0
+_AGAIN = 5.0  # seconds after which a machine that asks on may be let in, if it was not before
+_MOST_UNKNOWN = 1000
 
 # DHCP and TFTP apart: DHCP is started anew for each change, and no file breaks off.
 DHCP, TFTP, BOOTS = "dhcp.conf", "tftp.conf", "boots.conf"
@@ -98,6 +101,8 @@ class Keeper:
         self._listener = Listener()
         self._repeats = Repeats()
         self._strangers = Repeats(_HOUR)
+        self._unknown: set[str] = set()  # MACs of strangers that boot over the network
+        self._heard = Repeats(_AGAIN)
         self._addresses: dict[str, str] = {}  # address given -> MAC
         self._kept: deque[Sighting] = deque(maxlen=_MOST_KEPT)
         self._boots: dict[str, Row[Any]] = {}
@@ -125,6 +130,7 @@ class Keeper:
             while not self._waits(stop):
                 self._hear()
                 with self._database_may_be_away():
+                    self._discover()
                     self._look()
                     self._write_down()
         finally:
@@ -152,6 +158,14 @@ class Keeper:
             self._is_away = True
         else:
             self._is_away = False
+
+    def _discover(self) -> None:
+        """Let strangers boot the ramdisk, where that is wanted."""
+        asking, self._unknown = self._unknown, set()
+        for mac in sorted(asking):
+            with contextlib.suppress(Conflict), writing(self._engine) as connection:
+                if answer_unknown(connection, self._settings, mac):
+                    logger.info("%s is unknown and boots over the network: the ramdisk", mac)
 
     def _look(self) -> None:
         """Read which boots are open, and have dnsmasq read it when that changed."""
@@ -212,8 +226,15 @@ class Keeper:
             elif boot := self._boots.get(self._mac(said)):
                 if sighting := sighting_of(boot, said):
                     yield sighting
-            elif said.kind is Kind.IGNORED and self._strangers.is_new(said.mac):
-                logger.info("%s asks for an address; nobody waits for it, no answer", said.mac)
+            elif said.kind is Kind.IGNORED:
+                self._hear_stranger(said)
+
+    def _hear_stranger(self, said: Said) -> None:
+        if self._strangers.is_new(said.mac):
+            logger.info("%s asks for an address; nobody waits for it, no answer", said.mac)
+        may_boot = self._settings.discovery and said.is_network_boot
+        if may_boot and len(self._unknown) < _MOST_UNKNOWN and self._heard.is_new(said.mac):
+            self._unknown.add(said.mac)
 
     def _mac(self, said: Said) -> str:
         if said.mac and said.address:

@@ -23,25 +23,27 @@ TEMPLATES = Environment(
 class Script:
     """All that a boot script depends on."""
 
-    node_id: str
+    name: str  # of the machine
     mac: str
     base: str  # URL of this boot, with its token
     options: tuple[str, ...]  # of the kernel
+    is_unknown: bool = False  # then iPXE says for which architecture it asks
 
 
 def boot_script(script: Script) -> str:
     """The iPXE script of one machine."""
     return TEMPLATES.get_template("script.ipxe").render(
-        node_id=script.node_id,
+        name=script.name,
         mac=script.mac,
         base=script.base,
         options=" ".join(("initrd=initrd", *script.options, _bootif(script.mac))),
+        query="?arch=${buildarch}" if script.is_unknown else "",
     )
 
 
-def disk_script(node_id: str) -> str:
+def disk_script(name: str) -> str:
     """The iPXE script of a machine that has nothing more to boot over the network."""
-    return TEMPLATES.get_template("disk.ipxe").render(node_id=node_id)
+    return TEMPLATES.get_template("disk.ipxe").render(name=name)
 
 
 def ramdisk_options(base: str) -> tuple[str, ...]:

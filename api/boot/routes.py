@@ -30,6 +30,8 @@ from api.boot.installers import (
 from api.boot.recorder import Recorder
 from api.boot.render import Script, boot_script, disk_script, ramdisk_options
 from api.domain.booting import NOBODY, Booting, boots_from, greet
+from api.domain.discovering import discover
+from api.domain.queueing import Queue
 from api.errors import Busy, Conflict, FirstboxError, Malformed, NotFound, OurFault, OverLimit
 from api.images.manifest import ManifestError, read_manifest
 from api.os_config.cloud_init import meta_data
@@ -56,6 +58,8 @@ class Means(Protocol):
     @property
     def engine(self) -> Engine: ...
     @property
+    def queue(self) -> Queue: ...
+    @property
     def threads(self) -> ThreadPoolExecutor: ...
 
 
@@ -68,6 +72,7 @@ class Call:
     caller: Booting
     token: str
     address: str
+    build: str  # architecture of its iPXE, where its script asks for that
     body: bytes
 
     @property
@@ -107,15 +112,16 @@ def script(call: Call) -> Response:
         call.note(
             _seen(caller, None, "is installed and boots from the network again: on to its disk")
         )
-        return PlainTextResponse(disk_script(boot.node_id))
+        return PlainTextResponse(disk_script(caller.name))
     if boot.method == BootMethod.IMAGE:
         options = ramdisk_options(call.base)
     else:
         options = kernel_options(boot.method, _installation(call))
     more = call.means.settings.boot_options.split()
     call.note(_seen(caller, "script_time", "fetched its boot script"))
+    is_unknown = caller.machine is None
     return PlainTextResponse(
-        boot_script(Script(boot.node_id, boot.mac, call.base, (*options, *more)))
+        boot_script(Script(caller.name, boot.mac, call.base, (*options, *more), is_unknown))
     )
 
 
@@ -131,7 +137,7 @@ def initrd(call: Call) -> Response:
 
 def _large_file(call: Call, name: str, column: str | None) -> Response:
     with reading(call.means.engine) as connection:
-        directory = boots_from(connection, call.caller).directory
+        directory = boots_from(connection, call.caller, call.build).directory
     call.note(_seen(call.caller, column, f"fetched the {name}"))
     return RedirectResponse(f"{call.means.settings.boot_url}/files/{directory}/{name}", 302)
 
@@ -146,6 +152,8 @@ def hello(call: Call) -> Response:
         raise
     with writing(call.means.engine) as connection:
         record(connection, [sighting])
+        if call.caller.machine is None:
+            discover(connection, call.means.queue, call.means.settings, call.caller.boot, said)
     return PlainTextResponse("Welcome.\n")
 
 
@@ -193,6 +201,7 @@ def done(call: Call) -> Response:
 
 def _installation(call: Call) -> Installation:
     settings, machine = call.means.settings, call.caller.machine
+    assert machine is not None  # noqa: S101  # an unknown one boots no installer
     with reading(call.means.engine) as connection:
         image = boots_from(connection, call.caller)
     access = settings.ssh_access(machine.zone_id)
@@ -248,7 +257,8 @@ def _endpoint(
         try:
             caller = await callers.find(token, means.engine, seal, means.threads)
             address = request.client.host if request.client else ""
-            call = Call(means, recorder, caller, token, address, await _body(request))
+            build = request.query_params.get("arch", "")
+            call = Call(means, recorder, caller, token, address, build, await _body(request))
             return await asyncio.get_running_loop().run_in_executor(means.threads, answer, call)
         except FirstboxError as error:
             if isinstance(error, OurFault):

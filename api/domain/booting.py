@@ -11,12 +11,14 @@ from sqlalchemy import Connection, Row
 from api.errors import Conflict, OurFault
 from api.states import BootMethod
 from api.store.bm_nodes import get_bm_nodes
-from api.store.boots import Sighting, find_by_tokens
+from api.store.boots import UNKNOWN, Sighting, find_by_tokens
 from api.store.images import find_ramdisk, get_image
 from api.store.sealing import Seal
 
 # To any token that belongs to no open boot, whatever the cause.
 NOBODY = "No machine is expected to boot with this address."
+# BIOS machines load an iPXE of 32 bits, whatever they are.
+_BUILDS = {"i386": "x86_64", "arm64": "aarch64"}
 # The same sentence about the same machine at most once in so many seconds.
 _PAUSE = 60.0
 _MOST = 20_000
@@ -27,23 +29,35 @@ class Booting:
     """A machine that may call us now."""
 
     boot: Row[Any]
-    machine: Row[Any]  # its registration
+    machine: Row[Any] | None  # its registration; None for a machine that nobody knows
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return str(self.boot.node_id or UNKNOWN)
 
 
 def find_callers(connection: Connection, seal: Seal, tokens: Sequence[str]) -> dict[str, Booting]:
     """Whose tokens these are; those that nobody waits for, whatever the cause, are left out."""
     boots = find_by_tokens(connection, seal, tokens)
-    machines = get_bm_nodes(connection, {boot.node_id for boot in boots.values()})
+    machines = get_bm_nodes(connection, {boot.node_id for boot in boots.values() if boot.node_id})
     return {
-        token: Booting(boot, machines[boot.node_id])
+        token: Booting(boot, machines.get(boot.node_id))
         for token, boot in boots.items()
-        if boot.node_id in machines
+        if boot.node_id is None or boot.node_id in machines
     }
 
 
-def boots_from(connection: Connection, caller: Booting) -> Row[Any]:
-    """Whose kernel and initrd it gets: the ramdisk's, or its installer's. Raises OurFault."""
-    if caller.boot.method == BootMethod.IMAGE:
+def boots_from(connection: Connection, caller: Booting, build: str = "") -> Row[Any]:
+    """Whose kernel and initrd it gets: the ramdisk's, or its installer's. Raises OurFault.
+
+    `build` is the architecture its iPXE says it was made for, which is all there is to know of an
+    unknown machine; where there is one kind of ramdisk, every machine gets that.
+    """
+    if caller.machine is None:
+        image = find_ramdisk(connection, "") or find_ramdisk(connection, _BUILDS.get(build, build))
+        what = f"ramdisk for {build[:16]!r}"
+    elif caller.boot.method == BootMethod.IMAGE:
         image = find_ramdisk(connection, caller.machine.cpu_arch)
         what = f"ramdisk for {caller.machine.cpu_arch}"
     else:
@@ -59,7 +73,8 @@ def greet(caller: Booting, hello: Mapping[str, Any], address: str) -> Sighting:
     macs = [nic["mac"] for nic in hello["nics"]]
     if boot.mac not in macs:
         raise Conflict(f"a hello from {address} is refused: that machine has no card {boot.mac}")
-    wrong = _wrong_serial(caller.machine.serial_number, hello["serial_number"])
+    registered = caller.machine.serial_number if caller.machine is not None else None
+    wrong = _wrong_serial(registered, hello["serial_number"])
     known = {**hello, "wrong": wrong} if wrong else dict(hello)
     now = time.time()
     values = {

@@ -1,20 +1,42 @@
-"""Queries about network boots: what a job expects of a machine, and how far it was seen to come."""
+"""Queries about network boots: what a job expects of a machine, and how far it was seen to come.
 
+A boot without a machine and a job is a discovery: who boots there says so itself.
+"""
+
+import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from api.states import BootState
+from api.states import BootMethod, BootState
 from api.store.ids import chunks, new_id
 from api.store.jobs import add_lines, lock_job
 from api.store.sealing import Seal
-from api.store.tables import Boot, columns
+from api.store.tables import BmNode, Boot, Node, columns
 
 BOOT = columns(Boot)
+BM_NODE = columns(BmNode)
+NODE = columns(Node)
+_IS_DISCOVERY: ColumnElement[bool] = BOOT.c.node_id.is_(None)
+UNKNOWN = "an unknown machine"
+logger = logging.getLogger("firstbox.boot")
 _TOKEN = re.compile(r"(b-[0-9A-Za-z]{8})-([0-9a-f]{32})", re.ASCII)
 
 
@@ -31,25 +53,78 @@ def open_boot(
 ) -> str:
     """A boot that is answered for `seconds` from now on; its id. The machine's older one is closed."""
     close_boots(connection, [node_id])
+    connection.execute(
+        update(BOOT).where(_IS_DISCOVERY, BOOT.c.mac == mac).values(state=BootState.CLOSED)
+    )
+    values = {"node_id": node_id, "job_id": job_id, "provision_id": provision_id}
+    return _insert(connection, seconds, mac=mac, method=method, image=image, **values)
+
+
+def open_discovery(
+    connection: Connection, mac: str, *, most: int, seconds: float, pause: float
+) -> str | None:
+    """A boot, answered for `seconds`, of a machine nobody knows; its id.
+
+    None for a machine that is known, for one that was answered until less than `pause` seconds ago,
+    and while `most` others are at it.
+    """
+    now = time.time()
+    connection.execute(
+        delete(BOOT).where(_IS_DISCOVERY, BOOT.c.expire_time < now - pause)  # forgotten by now
+    )
+    open_ones = select(func.count()).where(
+        _IS_DISCOVERY, BOOT.c.state == BootState.OPEN, BOOT.c.expire_time > now
+    )
+    if connection.execute(open_ones).scalar_one() >= most or _is_known(connection, mac):
+        return None
+    nobody = {"node_id": None, "job_id": None, "provision_id": ""}
+    return _insert(connection, seconds, mac=mac, method=BootMethod.IMAGE, image="", **nobody)
+
+
+def _is_known(connection: Connection, mac: str) -> bool:
+    """Whether any machine has this card, as registered or as it was found, or a boot has it."""
+    places: tuple[ColumnElement[bool], ...] = (
+        exists().where(BOOT.c.mac == mac),
+        exists().where(BM_NODE.c.pxe_network_mac_addr == mac),
+        exists().where(cast(BOOT.c.hello, Text).contains(mac)),
+        exists().where(BM_NODE.c.hardware.contains(mac)),
+        exists().where(NODE.c.hardware.contains(mac)),
+    )
+    return any(connection.execute(select(place)).scalar_one() for place in places)
+
+
+def _insert(connection: Connection, seconds: float, **values: Any) -> str:
     boot_id, now = new_id("b"), time.time()
     connection.execute(
         insert(BOOT).values(
             boot_id=boot_id,
-            node_id=node_id,
-            job_id=job_id,
-            provision_id=provision_id,
-            mac=mac,
             state=BootState.OPEN,
-            method=method,
-            image=image,
             create_time=now,
             expire_time=now + seconds,
             address="",
             host_key="",
             hello={},
+            **values,
         )
     )
     return boot_id
+
+
+def lock_discovery(connection: Connection, boot_id: str) -> Row[Any] | None:
+    """A boot that is still nobody's, which nobody else changes until the transaction ends."""
+    query = select(BOOT).where(BOOT.c.boot_id == boot_id, _IS_DISCOVERY)
+    return connection.execute(query.with_for_update()).one_or_none()
+
+
+def give_boot(connection: Connection, boot_id: str, **values: Any) -> Row[Any]:
+    """It is known now whose boot this is (`node_id`, `provision_id`), and which `job_id` goes on with it."""
+    query = update(BOOT).where(BOOT.c.boot_id == boot_id).values(values).returning(BOOT)
+    return connection.execute(query).one()
+
+
+def close_discovery(connection: Connection, boot_id: str) -> None:
+    """Answer it no more."""
+    connection.execute(update(BOOT).where(BOOT.c.boot_id == boot_id).values(state=BootState.CLOSED))
 
 
 def token_of(seal: Seal, boot_id: str) -> str:
@@ -151,7 +226,7 @@ def set_local(connection: Connection, node_ids: Sequence[str], seconds: float) -
 
 
 def close_boots(connection: Connection, node_ids: Sequence[str]) -> None:
-    """Forget what these machines boot: from now on they are as unknown as any other."""
+    """Forget what these machines boot: from now on nothing answers them."""
     connection.execute(
         update(BOOT)
         .where(BOOT.c.node_id.in_(node_ids), BOOT.c.state != BootState.CLOSED)
@@ -160,7 +235,7 @@ def close_boots(connection: Connection, node_ids: Sequence[str]) -> None:
 
 
 def say(connection: Connection, boot: Row[Any], text: str, *, is_failure: bool = False) -> None:
-    """Append a line about this machine to the log of the job that boots it."""
+    """Append a line about this machine to the log of the job that boots it, else to the service's."""
     record(connection, [Sighting(boot, text, is_failure=is_failure)])
 
 
@@ -188,7 +263,10 @@ def record(connection: Connection, sightings: Sequence[Sighting]) -> None:
     see(connection, seen)
     by_job: dict[str, list[Sighting]] = {}
     for sighting in sightings:
-        if sighting.text:
+        if sighting.text and sighting.boot.job_id is None:
+            level = logging.WARNING if sighting.is_failure else logging.INFO
+            logger.log(level, "%s", _sentence(sighting))
+        elif sighting.text:
             by_job.setdefault(sighting.boot.job_id, []).append(sighting)
     for job_id in sorted(by_job):  # so that two who write wait for each other and not in a circle
         job = lock_job(connection, job_id)
@@ -198,11 +276,14 @@ def record(connection: Connection, sightings: Sequence[Sighting]) -> None:
 
 
 def _line(sighting: Sighting, job_status: str) -> dict[str, Any]:
-    boot = sighting.boot
     return {
         "time": sighting.time,
         "job_status": job_status,
-        "node_id": boot.node_id,
+        "node_id": sighting.boot.node_id,
         "is_failure": sighting.is_failure,
-        "text": f"{boot.node_id} {boot.mac}: {sighting.text}",
+        "text": _sentence(sighting),
     }
+
+
+def _sentence(sighting: Sighting) -> str:
+    return f"{sighting.boot.node_id or UNKNOWN} {sighting.boot.mac}: {sighting.text}"

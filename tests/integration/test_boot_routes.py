@@ -9,9 +9,10 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.images.manifest import Manifest
+from api.jobs.queue import prepare
 from api.settings import Settings
 from api.store.bm_nodes import BM_NODE
-from api.store.boots import BOOT, close_boots, set_local, token_of
+from api.store.boots import BOOT, close_boots, open_discovery, set_local, token_of
 from api.store.images import add_image
 from api.store.jobs import get_log
 from api.store.sealing import Seal
@@ -21,6 +22,7 @@ from tests.nodes import plant_nodes
 from tests.service import wait_until
 from tests.unit.boot.test_hello import body
 
+STRANGER = "52:54:00:00:00:77"
 NODE, MAC, ADDRESS = "n-00000001", "52:54:00:00:00:01", "10.77.0.101"
 URL = "http://10.77.0.1"
 
@@ -130,6 +132,62 @@ def test_a_hello_is_kept_with_the_address_it_came_from(
     assert seen.host_key == seen.hello["host_key"]
     line = f"the ramdisk says hello from {ADDRESS} (serial number SN-1, 2 NICs)"
     assert log(engine, boot).endswith(line)
+
+
+@pytest.fixture
+def unknown(service: TestClient, engine: Engine) -> Row[Any]:
+    """The open boot of a machine that nobody knows."""
+    with writing(engine) as connection:
+        boot_id = open_discovery(connection, STRANGER, most=1, seconds=600, pause=600)
+    assert boot_id is not None
+    return row(engine, boot_id)
+
+
+def test_an_unknown_machine_gets_the_ramdisk_and_nothing_of_an_installer(
+    service: TestClient, settings: Settings, unknown: Row[Any]
+) -> None:
+    script = service.get(url(settings, unknown, "script.ipxe")).text
+    assert f"echo Firstbox boots an unknown machine ({STRANGER})\n" in script
+    assert "/kernel?arch=${buildarch} " in script
+    for name in ("kernel", "initrd"):
+        answer = service.get(url(settings, unknown, name), params={"arch": "i386"})
+        assert answer.headers["location"] == f"{URL}/files/ramdisk-1/{name}"
+    for name in ("preseed.cfg", "kickstart.cfg", "user-data", "done"):
+        assert service.get(url(settings, unknown, name)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("build", "ramdisk"), [("x86_64", "ramdisk-1"), ("i386", "ramdisk-1"), ("arm64", "arm")]
+)
+def test_of_several_ramdisks_an_unknown_machine_gets_the_one_for_its_architecture(
+    service: TestClient,
+    settings: Settings,
+    engine: Engine,
+    unknown: Row[Any],
+    build: str,
+    ramdisk: str,
+) -> None:
+    with writing(engine) as connection:
+        add_image(connection, Manifest("arm", "ramdisk", "aarch64", "ramdisk", "0", 0), "arm", "")
+    kernel = url(settings, unknown, "kernel")
+    answer = service.get(kernel, params={"arch": build})
+    assert answer.headers["location"] == f"{URL}/files/{ramdisk}/kernel"
+    assert service.get(kernel, params={"arch": "riscv"}).status_code == 500
+
+
+def test_the_hello_of_an_unknown_machine_makes_it_known(
+    service: TestClient, settings: Settings, engine: Engine, unknown: Row[Any]
+) -> None:
+    prepare(settings)
+    hello = body(nic=f"eth0,{STRANGER},1", serial_number="SN-9")
+    answer = service.post(url(settings, unknown, "hello"), content=hello)
+    assert answer.status_code == 200
+    seen = row(engine, unknown.boot_id)
+    assert (seen.address, seen.hello["serial_number"]) == (ADDRESS, "SN-9")
+    assert f"{seen.node_id} {STRANGER}: nobody knew it" in log(engine, seen)
+    # Until the job is at it, it is answered as any machine whose boot is open.
+    service.post(url(settings, unknown, "hello"), content=hello)
+    assert f"{seen.node_id} {STRANGER}: the ramdisk says hello" in log(engine, seen)
 
 
 def test_a_caller_cannot_say_that_it_is_somebody_else(

@@ -16,10 +16,15 @@ import pytest
 
 from api.boot.hello import read_hello
 from api.images.ramdisk import Recipe, build_ramdisk
+from tests.lab.bmc.ipmi_sim import IN_BAND_PORT, IpmiSim
+from tests.lab.lldp import lldp_frame
+from tests.service import wait_until
 
 pytestmark = pytest.mark.lab
 
 MAC = "52:54:00:aa:bb:01"
+BMC = "127.0.96.1"
+UUID = "4c4c4544-0039-5a10-8052-b7c04f4d3732"
 SERVICE = "10.0.2.100"  # inside the machine's own network, which leads nowhere else
 URL = f"http://{SERVICE}/boot/b-1-secret"
 SECONDS_TO_HELLO = 120
@@ -69,6 +74,7 @@ class Booted:
     port: int
     key: Path
     console: Path
+    switch: int  # UDP port that is the other end of the first card's cable
 
     def run(self, script: str, *options: str, key: Path | None = None) -> tuple[int, str]:
         """Exit code and output of a script over SSH; 255 when we are not let in."""
@@ -95,11 +101,15 @@ class Booted:
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     place = tmp_path_factory.mktemp("ramdisk")
     key = new_key(place / "key")
-    build_ramdisk(
-        Recipe(kernel="cloud"), place, [key.with_suffix(".pub").read_text()], print, fresh=False
-    )
-    with served() as service, machine(place, service.server_address[1]) as port:
-        booted = Booted(service, port, key, place / "console")
+    # The cloud kernel has no drivers for BMCs.
+    build_ramdisk(Recipe(), place, [key.with_suffix(".pub").read_text()], print, fresh=False)
+    switch = free_port(socket.SOCK_DGRAM)
+    with (
+        IpmiSim(BMC, place, in_band=True),
+        served() as service,
+        machine(place, service.server_address[1], switch) as port,
+    ):
+        booted = Booted(service, port, key, place / "console", switch)
         if not service.is_greeted.wait(SECONDS_TO_HELLO):
             pytest.fail(f"no hello: {booted.console.read_text(errors='replace')[-2000:]}")
         yield booted
@@ -119,7 +129,7 @@ def served() -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def machine(place: Path, service_port: int) -> Iterator[int]:
+def machine(place: Path, service_port: int, switch: int) -> Iterator[int]:
     """Boot kernel and initrd of `place`; the port its SSH server is at."""
     relay, port = place / "relay.py", free_port()
     relay.write_text(RELAY)
@@ -131,11 +141,24 @@ def machine(place: Path, service_port: int) -> Iterator[int]:
     command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024"]
     command += ["-display", "none", "-monitor", "none", "-no-reboot"]
     command += ["-serial", f"file:{place / 'console'}"]
-    command += ["-smbios", "type=1,serial=SN-1234,product=Box 'one' & \"two\",manufacturer=ACME"]
+    command += [
+        "-uuid",
+        UUID,
+        "-smbios",
+        "type=1,serial=SN-1234,product=Box 'one' & \"two\",manufacturer=ACME",
+    ]
     command += ["-kernel", str(place / "kernel"), "-initrd", str(place / "initrd")]
     command += ["-append", arguments]
-    # The card we boot from is the second, and the first has no cable.
-    command += ["-device", "virtio-net-pci,mac=52:54:00:aa:bb:02"]
+    # The card we boot from is the second; the first is cabled to a switch, which gives no address.
+    cable = f"socket,id=cable,udp=127.0.0.1:9,localaddr=127.0.0.1:{switch}"
+    command += ["-netdev", cable, "-device", "virtio-net-pci,netdev=cable,mac=52:54:00:aa:bb:02"]
+    command += ["-chardev", f"socket,id=bmc,host={BMC},port={IN_BAND_PORT},reconnect=1"]
+    command += [
+        "-device",
+        "ipmi-bmc-extern,id=bmc0,chardev=bmc",
+        "-device",
+        "isa-ipmi-kcs,bmc=bmc0",
+    ]
     command += ["-netdev", network, "-device", f"virtio-net-pci,netdev=net,mac={MAC}"]
     with subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL
@@ -146,8 +169,8 @@ def machine(place: Path, service_port: int) -> Iterator[int]:
             qemu.kill()
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(type=kind) as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
@@ -169,6 +192,40 @@ def test_hello_says_what_machine_it_is(booted: Booted) -> None:
     carriers = {nic["mac"]: nic["carrier"] for nic in hello["nics"]}
     assert carriers[MAC]
     assert len(carriers) == 2
+
+
+def test_hello_says_where_its_bmc_is(booted: Booted) -> None:
+    hello = read_hello(booted.service.hellos[-1][1])
+
+    assert (hello["bmc_address"], hello["bmc_mac"]) == (BMC, "02:ff:7f:00:60:01")
+    assert hello["uuid"] == UUID
+
+
+def test_its_bmc_is_the_one_on_the_network(booted: Booted) -> None:
+    made = "user set name 3 made; ipmitool user set password 3 in-band-1; "
+    made += "ipmitool channel setaccess 1 3 ipmi=on link=on privilege=4; ipmitool user enable 3"
+    code, output = booted.run(f"ipmitool {made}")
+    assert code == 0, output
+
+    login = ["-I", "lanplus", "-C", "3", "-H", BMC, "-U", "made", "-P", "in-band-1"]
+    asked = subprocess.run(
+        ["ipmitool", *login, "power", "status"], capture_output=True, text=True, timeout=30
+    )
+    assert "Chassis Power is" in asked.stdout, asked.stderr
+
+
+def test_it_hears_which_switch_a_card_is_cabled_to_and_says_nothing(booted: Booted) -> None:
+    frame = lldp_frame(switch="sw-r01", port="Ethernet1/7", chassis="02:1b:d0:00:00:01")
+    card = "$(grep -l bb:02 /sys/class/net/*/address | cut -d/ -f5)"
+
+    def is_heard() -> bool:
+        with socket.socket(type=socket.SOCK_DGRAM) as cable:
+            cable.sendto(frame, ("127.0.0.1", booted.switch))
+        output = booted.run(f"lldptool -t -n -i {card}")[1]
+        return "sw-r01" in output and "Ifname: Ethernet1/7" in output
+
+    wait_until(is_heard, 20, what="the switch is heard")
+    assert "=rx\n" in booted.run(f"lldptool get-lldp adminStatus -i {card}")[1]
 
 
 def test_hello_is_repeated_until_it_is_taken_and_not_after(booted: Booted) -> None:

@@ -41,8 +41,17 @@ class BootServer:
     """One boot server on one segment; what it starts ends with it."""
 
     def __init__(
-        self, directory: Path, segment: Segment, *, mode: str = "dhcp", is_configured: bool = False
+        self,
+        directory: Path,
+        segment: Segment,
+        *,
+        mode: str = "dhcp",
+        is_configured: bool = False,
+        **settings: Any,
     ) -> None:
+        """`settings` by their names."""
+        self._told: dict[str, str] = {}
+        self.set(**settings)
         self.segment = segment
         self._is_configured = is_configured
         self.mode = mode
@@ -54,6 +63,10 @@ class BootServer:
         )
         assert done.returncode == 0, done.stderr
         self.engine: Engine = open_database(self.settings.database)
+
+    def set(self, **settings: Any) -> None:
+        """Settings for everything that is started from now on."""
+        self._told |= {f"FIRSTBOX_{name.upper()}": str(value) for name, value in settings.items()}
 
     def __enter__(self) -> Self:
         try:
@@ -176,6 +189,7 @@ class BootServer:
             "FIRSTBOX_HOME": str(self.settings.home),
             "FIRSTBOX_PORT": str(API_PORT),
             "FIRSTBOX_BOOT_URL": self.url,
+            **self._told,
         }
 
     def _wait_for(self, url: str) -> None:

@@ -17,7 +17,7 @@ class Site(BootServer):
     """A boot server whose API has a worker beside it; `service` is asked from inside the segment."""
 
     def __init__(self, directory: Path, segment: Segment, **settings: Any) -> None:
-        super().__init__(directory, segment)
+        super().__init__(directory, segment, **settings)
         self.service = Service(self.settings.home, port=API_PORT, boot_url=self.url, **settings)
 
     def start_all(self) -> None:

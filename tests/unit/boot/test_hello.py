@@ -44,6 +44,8 @@ def test_a_hello_is_read_field_by_field() -> None:
         ("serial_number", "a\nb"),
         ("serial_number", ["a", "b"]),
         ("product", "\x1b[2J"),
+        ("bmc_address", "10.9.0.7\n10.9.0.8"),
+        ("bmc_mac", ["a", "b"]),
         ("memory_kib", "-1"),
         ("memory_kib", "1e9"),
         ("memory_kib", str(2**41)),
@@ -61,6 +63,13 @@ def test_a_field_that_is_not_as_it_must_be_is_named(field: str, value: object) -
     with pytest.raises(Malformed) as refused:
         read_hello(body(**{field: value}))
     assert refused.value.errors[0]["field"] == field
+
+
+def test_a_machine_may_say_where_its_bmc_is_and_need_not() -> None:
+    said = read_hello(body(bmc_address="10.9.0.7", bmc_mac="02:ff:0a:09:00:07"))
+    assert (said["bmc_address"], said["bmc_mac"]) == ("10.9.0.7", "02:ff:0a:09:00:07")
+    silent = read_hello(body())
+    assert (silent["bmc_address"], silent["bmc_mac"], silent["uuid"]) == ("", "", "")
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b"&&&=", b"a=1&" * 300, b"no form at all"])

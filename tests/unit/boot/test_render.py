@@ -66,6 +66,11 @@ def test_a_boot_script_is_as_recorded(method: BootMethod) -> None:
     assert is_golden(script_of(method), f"{method}.ipxe")
 
 
+def test_an_unknown_machine_tells_for_which_architecture_it_asks() -> None:
+    script = Script("an unknown machine", MAC, BASE, ramdisk_options(BASE), is_unknown=True)
+    assert is_golden(boot_script(script), "unknown.ipxe")
+
+
 def test_the_script_of_an_installed_machine_ends_at_once() -> None:
     assert is_golden(disk_script("n-8AQZMLrm"), "disk.ipxe")
 
