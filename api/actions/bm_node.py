@@ -23,9 +23,10 @@ from api.store.session import reading, writing
 
 SortKey = Literal["node_id", "hostname", "status", "zone_id", "create_time", "update_time"]
 BMNodeField = Literal[
-    "bmc_port", "bmc_type", "boot_mode", "create_time", "description", "general", "image", "ipmi",
-    "mgmt_bond_members", "mgmt_bond_mode", "mgmt_network", "node_id", "os_disk", "power_state",
-    "power_time", "pre_status", "protected", "public_bond_members", "public_bond_mode",
+    "bmc_mac", "bmc_port", "bmc_type", "boot_mode", "create_time", "description", "general",
+    "hardware", "hardware_source", "hardware_time", "image", "ipmi", "mgmt_bond_members",
+    "mgmt_bond_mode", "mgmt_network", "node_id", "os_disk", "power_state", "power_time",
+    "pre_status", "product", "protected", "public_bond_members", "public_bond_mode",
     "public_network", "pxe", "status", "update_time", "written_disk", "zone_id",
 ]  # fmt: skip
 
@@ -37,6 +38,9 @@ class DescribeBMNodesRequest(BMNodeRequest, PagedRequest):
     status: Word | None = None
     pre_status: Word | None = None
     zone_id: Word | None = None
+    product: Word | None = Field(
+        None, description="As its maker calls it, such as `PowerEdge R640`."
+    )
     sort_key: SortKey = "create_time"
     fields: list[BMNodeField] | None = Field(
         None, description="Only these fields, and the node_id."
@@ -53,7 +57,7 @@ class DescribeBMNodesResponse(ActionResponse):
 def describe_bm_nodes(context: Context, request: DescribeBMNodesRequest) -> Answer:
     """Show registered machines; BMC passwords are for admins only, others read `******`."""
     not_too_many(context, len(request.node_ids or []))
-    names = ("status", "pre_status", "zone_id")
+    names = ("status", "pre_status", "zone_id", "product")
     conditions = matches(
         node_ids=request.node_ids,
         equal={

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row
 
 from api.domain.conditions import not_busy, registered
@@ -26,13 +27,15 @@ Networks = Sequence[IPv4Network | IPv6Network]
 
 # What was learnt from a BMC is not known of another one.
 _BMC = ("bmc_type", "bmc_port", "ipmi_network_address")
-_BMC_UNKNOWN = {"bmc_certificate": "", "power_state": "", "power_time": None}
+_BMC_UNKNOWN = {"bmc_certificate": "", "bmc_mac": "", "power_state": "", "power_time": None}
 # Another of these, and it may be another machine, whose disk holds who knows what.
 _MACHINE = ("pxe_network_mac_addr", "serial_number")
+# And of another machine nothing is known that was found out about this one.
+_MACHINE_UNKNOWN = {"product": "", "hardware": "", "hardware_source": "", "hardware_time": None}
 _OWN = (
     "zone_id", "image", "boot_mode", "protected", "bmc_type", "bmc_port",
     "mgmt_bond_members", "mgmt_bond_mode", "public_bond_members", "public_bond_mode",
-    "power_state", "written_disk",
+    "power_state", "written_disk", "product", "bmc_mac", "hardware_source",
 )  # fmt: skip
 _GROUPS = {
     "general": ("brand", "cpu_arch", "hostname", "os_version", "serial_number"),
@@ -120,6 +123,8 @@ def view(row: Row[Any], seal: Seal | None, fields: Collection[str] | None = None
         "status": row.status,
         "update_time": wire_time(row.update_time),
         "power_time": wire_time(row.power_time),
+        "hardware_time": wire_time(row.hardware_time),
+        "hardware": orjson.Fragment(row.hardware or "{}"),  # passed on unread
         **{name: values[name] for name in _OWN},
         **{
             group: {name: "" if values[name] is None else values[name] for name in names}
@@ -212,6 +217,8 @@ def _forgotten(before: Values, after: Values) -> dict[str, Any]:
         unknown |= _BMC_UNKNOWN
     if any(before[name] and before[name] != after[name] for name in _MACHINE):
         unknown["written_disk"] = ""
+    if before["serial_number"] not in ("", after["serial_number"]):
+        unknown |= _MACHINE_UNKNOWN
     return unknown
 
 

@@ -279,6 +279,49 @@ def test_all_that_can_be_said_of_a_machine_is_described(api: Api) -> None:
     assert (node["power_state"], node["power_time"], node["written_disk"]) == ("", "", "")
 
 
+def test_what_was_found_out_about_a_machine_is_shown(
+    api: Api, machine: str, engine: Engine
+) -> None:
+    names = ("product", "bmc_mac", "hardware", "hardware_source", "hardware_time")
+    nothing = described(api, machine)
+    found = {"product": "PowerEdge R640", "bmc_mac": "52:54:00:bb:00:01", "hardware_source": "bmc"}
+    hardware = {"hardware": '{"memory":{"memory_size":64.0}}', "hardware_time": 1530564921.0}
+    with writing(engine) as connection:
+        update_bm_node(connection, machine, found | hardware)
+
+    node = described(api, machine)
+
+    assert [nothing[name] for name in names] == ["", "", {}, "", ""]
+    assert {name: node[name] for name in found} == found
+    assert node["hardware"] == {"memory": {"memory_size": 64.0}}
+    assert node["hardware_time"] == "2018-07-02 20:55:21"
+    some = api.call("DescribeBMNodes", fields=["hardware", "product"])["node_set"]
+    assert some == [{name: node[name] for name in ("hardware", "node_id", "product")}]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "total"),
+    [
+        ({"product": "PowerEdge R640"}, 1),
+        ({"product": "PowerEdge"}, 0),
+        ({"product": "PowerEdge R640", "status": "discovered"}, 0),
+        ({"search_word": "poweredge"}, 1),
+        ({"search_word": "bb:00:01"}, 1),
+        ({"search_word": "PowerEdge R7"}, 0),
+    ],
+    ids=str,
+)
+def test_machines_are_found_by_their_product_and_their_bmcs_mac(
+    wanted: dict[str, Any], total: int, api: Api, machine: str, engine: Engine
+) -> None:
+    api.call("RegisterBMNodes", **asked(2))
+    with writing(engine) as connection:
+        found = {"product": "PowerEdge R640", "bmc_mac": "52:54:00:bb:00:01"}
+        update_bm_node(connection, machine, found)
+
+    assert api.call("DescribeBMNodes", **wanted)["total_count"] == total
+
+
 def test_a_password_is_for_admins_only(api: Api, machine: str) -> None:
     shown = {user: described(api, machine, user=user)["ipmi"] for user in api.tokens}
 
@@ -448,6 +491,28 @@ def test_a_machine_may_be_told_what_it_has_already(api: Api, provisioned: str) -
     assert answer["ret_code"] == 0
     node = described(api, provisioned)
     assert (node["written_disk"], node["power_state"]) == ("wwn-1", "on")
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"hostname": "other"}, {"product", "bmc_mac", "hardware_source"}),
+        ({"bmc_port": 624}, {"product", "hardware_source"}),
+        ({"serial_number": "S2"}, {"bmc_mac"}),
+    ],
+    ids=str,
+)
+def test_what_was_found_out_of_another_bmc_or_machine_is_forgotten(
+    fields: dict[str, Any], kept: set[str], api: Api, machine: str, engine: Engine
+) -> None:
+    found = {"product": "R640", "bmc_mac": "52:54:00:bb:00:01", "hardware_source": "bmc"}
+    with writing(engine) as connection:
+        update_bm_node(connection, machine, found | {"serial_number": "S1", "hardware": "{}"})
+
+    assert api.call("ModifyBMNodeAttributes", node_id=machine, **fields)["ret_code"] == 0
+
+    node = described(api, machine)
+    assert {name for name in found if node[name]} == kept
 
 
 def test_zone_and_description_are_the_nodes_own(api: Api, provisioned: str) -> None:

@@ -22,6 +22,11 @@ EXTENSIONS = {
     "power_state",
     "power_time",
     "written_disk",
+    "product",
+    "bmc_mac",
+    "hardware",
+    "hardware_source",
+    "hardware_time",
 }
 
 
