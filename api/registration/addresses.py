@@ -61,6 +61,17 @@ def is_allowed(address: str, allowed: Sequence[IPv4Network | IPv6Network]) -> bo
     return any(parsed in network for network in allowed)
 
 
+def is_allowed_range(start: str, end: str, allowed: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Whether this service may talk to every address from `start` to `end`."""
+    first, last = ip_address(start), ip_address(end)
+    own = [network for network in allowed if network.version == first.version]
+    missing = int(first)
+    for network in sorted(own, key=lambda one: int(one.network_address)):
+        if int(network.network_address) <= missing:
+            missing = max(missing, int(network.broadcast_address) + 1)
+    return missing > int(last)
+
+
 def _address(field: str, value: str) -> IPv4Address | IPv6Address:
     try:
         return _parsed(value)

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.errors import FirstboxError, Malformed, OverLimit
-from api.registration.addresses import MAX_RANGE, addresses_between, mac_of_one_card, one_machine
+from api.registration.addresses import (
+    MAX_RANGE,
+    addresses_between,
+    is_allowed_range,
+    mac_of_one_card,
+    one_machine,
+)
 
 EVERYWHERE = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 
@@ -118,3 +124,21 @@ def test_any_text_is_one_machines_address_or_refused(text: str) -> None:
     except ValueError:
         return
     assert one_machine(found) == found == str(ip_address(found))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "allowed"),
+    [
+        ("127.0.1.0", "127.0.2.255", True),  # two networks side by side
+        ("127.0.1.9", "127.0.1.9", True),
+        ("127.0.0.255", "127.0.1.9", False),
+        ("127.0.2.9", "127.0.3.0", False),
+        ("127.0.1.0", "127.0.5.255", False),  # a gap between
+        ("::1", "::1", False),
+    ],
+)
+def test_a_range_is_allowed_only_as_a_whole(start: str, end: str, allowed: bool) -> None:
+    networks = [ip_network(text) for text in ("127.0.5.0/24", "127.0.1.0/24", "127.0.2.0/24")]
+
+    assert is_allowed_range(start, end, networks) == allowed
+    assert is_allowed_range(start, end, [ip_network("0.0.0.0/0"), ip_network("::/0")])
