@@ -7,11 +7,9 @@ import time
 from collections.abc import Iterable
 from typing import cast
 
+from api.bmc.rmcp import CAPABILITIES
 from api.bmc.target import BmcTarget
 
-# RMCP, no session: Get Channel Authentication Capabilities, which every BMC answers and which a login
-# begins with. (ASF ping would be shorter, but some BMCs do not know it.)
-_QUESTION = bytes.fromhex("0600ff07000000000000000000092018c88100388e04b5")
 _TRIES = (0.0, 0.25, 0.55)  # parts of the silence at which the question is put
 _BURST = 64  # datagrams sent before the loop takes in answers
 
@@ -88,7 +86,7 @@ class _Listener(asyncio.DatagramProtocol):
         """Ask, if the address is of this socket's family."""
         if self._transport is not None and (":" in address[0]) == self._is_ipv6:
             self._asked.setdefault(address, time.monotonic())
-            self._transport.sendto(_QUESTION, address)
+            self._transport.sendto(CAPABILITIES, address)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         address = (addr[0], addr[1])
