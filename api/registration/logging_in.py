@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from api.bmc.crew import CrewLost
-from api.bmc.target import BmcResult, BmcTarget
+from api.bmc.target import BmcResult, BmcTarget, Kind
 from api.registration.plan import Login
 from api.states import Reason
 
 Verdict = Literal["may", "refused", "spent"]
 """Whether a login may be tried: it may; it was refused lately; others were, too many of them."""
+_ROOM: dict[Kind, tuple[int, int]] = {"ipmi": (16, 20), "redfish": (1000, 1000)}  # bytes
 Ask = Callable[[Sequence[BmcTarget]], Sequence[BmcResult]]
 
 
@@ -37,12 +38,25 @@ class Candidate:
     logins: list[Login]
     refused: list[str] = field(default_factory=list)  # names of logins, now or lately
     refused_now: int = 0
+    unfit: list[str] = field(default_factory=list)  # names of logins that no way has room for
+    trouble: BmcResult | None = None  # with a way that is not tried any more
 
     @property
     def attempt(self) -> BmcTarget:
         """The next one to make."""
         login = self.logins[0]
-        return replace(self.ways[0], username=login.username, password=login.password)
+        way = next(way for way in self.ways if _has_room(way, login))
+        return replace(way, username=login.username, password=login.password)
+
+    def drop_unfit(self) -> None:
+        """Pass over logins that are too long for every way."""
+        while self.logins and not any(_has_room(way, self.logins[0]) for way in self.ways):
+            self.unfit.append(self.logins.pop(0).name)
+
+    def drop_way(self, kind: Kind, trouble: BmcResult) -> None:
+        """Do not try this one any more."""
+        self.ways = [way for way in self.ways if way.kind != kind]
+        self.trouble = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,13 @@ def _claim(
 ) -> list[Candidate]:
     """Those that may be asked now, logins that were refused lately passed over."""
     ready: list[Candidate] = []
-    left = list(candidates)
+    left: list[Candidate] = []
+    for candidate in candidates:
+        candidate.drop_unfit()
+        if candidate.logins:
+            left.append(candidate)
+        else:
+            outcomes[candidate.ways[0].node] = _given_up(candidate)
     while left:
         verdicts = limits.claim([candidate.attempt for candidate in left])
         passed: list[Candidate] = []
@@ -86,6 +106,7 @@ def _claim(
                 continue
             if verdict == "refused":
                 candidate.refused.append(candidate.logins.pop(0).name)
+                candidate.drop_unfit()
             if verdict == "spent" or not candidate.logins:
                 outcomes[candidate.ways[0].node] = _given_up(candidate)
             else:
@@ -114,27 +135,41 @@ def _take(candidate: Candidate, result: BmcResult) -> Outcome | None:
     """The end of it; None while there is something left to try."""
     if result.ok:
         return Outcome(candidate.attempt, candidate.logins[0].name, result)
-    if result.reason == Reason.BMC_LOGIN_REFUSED:
-        candidate.refused.append(candidate.logins.pop(0).name)
-        candidate.refused_now += 1
-        return None if candidate.logins else _given_up(candidate)
-    way = candidate.ways.pop(0)
-    return None if candidate.ways else Outcome(way, "", result)
+    attempt = candidate.attempt
+    if result.reason != Reason.BMC_LOGIN_REFUSED:
+        candidate.drop_way(attempt.kind, result)
+        return None if candidate.ways else Outcome(attempt, "", result)
+    candidate.refused.append(candidate.logins.pop(0).name)
+    candidate.refused_now += 1
+    candidate.drop_unfit()
+    return None if candidate.logins else _given_up(candidate)
 
 
 def _given_up(candidate: Candidate) -> Outcome:
     way, names = candidate.ways[0], ", ".join(candidate.refused)
     untried = ", ".join(login.name for login in candidate.logins)
+    if candidate.trouble and not candidate.refused:
+        return Outcome(way, "", candidate.trouble)
+    reason = Reason.BMC_LOGINS_SPENT
     if untried:
         refused = f"refused too many logins{f' ({names})' if names else ''}"
         message = f"{refused} lately: {untried} is not tried, which may lock us out"
+    elif not candidate.refused:
+        reason = Reason.BMC_LOGIN_REFUSED
+        message = f"has no room for {', '.join(candidate.unfit)}"
     elif not candidate.refused_now:
         message = f"refused {names} lately, and is not asked again so soon"
     else:
+        reason = Reason.BMC_LOGIN_REFUSED
         message = f"refused {_all_of(candidate.refused)}"
-    is_plain = not untried and candidate.refused_now
-    reason = Reason.BMC_LOGIN_REFUSED if is_plain else Reason.BMC_LOGINS_SPENT
+        if candidate.unfit:
+            message += f" and has no room for {', '.join(candidate.unfit)}"
     return Outcome(way, "", BmcResult(way.node, False, message, reason.value))
+
+
+def _has_room(way: BmcTarget, login: Login) -> bool:
+    user, password = _ROOM[way.kind]
+    return len(login.username.encode()) <= user and len(login.password.encode()) <= password
 
 
 def _all_of(names: Sequence[str]) -> str:

@@ -137,6 +137,28 @@ def test_other_way_is_not_for_refused_logins() -> None:
     assert bmcs.asked == ["one redfish a", "one redfish b"]
 
 
+LONG = "twenty-one characters"
+
+
+def test_login_that_ipmi_has_no_room_for_is_tried_over_redfish_only() -> None:
+    both, one = FakeBmcs(), FakeBmcs()
+
+    let_in([candidate(LONG, "a", kinds=("ipmi", "redfish"))], FakeLimits(), both.ask)
+    outcome = let_in([candidate(LONG, kinds=("ipmi",))], FakeLimits(), one.ask)["one"]
+
+    assert both.asked == [f"one redfish {LONG}", "one ipmi a"]
+    assert one.asked == []
+    assert outcome.result.message == f"has no room for c-{LONG}"
+
+
+def test_trouble_is_told_when_the_other_way_has_no_room() -> None:
+    bmcs = FakeBmcs(redfish=Reason.BMC_BUSY)
+
+    outcome = let_in([candidate(LONG, kinds=("redfish", "ipmi"))], FakeLimits(), bmcs.ask)["one"]
+
+    assert (len(bmcs.asked), outcome.result.reason) == (1, Reason.BMC_BUSY)
+
+
 def test_last_trouble_is_told_when_no_way_is_left() -> None:
     bmcs = FakeBmcs(redfish=Reason.BMC_REFUSED, ipmi=Reason.BMC_SILENT)
 
