@@ -31,7 +31,10 @@ _BMC_UNKNOWN = {"bmc_certificate": "", "bmc_mac": "", "power_state": "", "power_
 # Another of these, and it may be another machine, whose disk holds who knows what.
 _MACHINE = ("pxe_network_mac_addr", "serial_number")
 # And of another machine nothing is known that was found out about this one.
-_MACHINE_UNKNOWN = {"product": "", "hardware": "", "hardware_source": "", "hardware_time": None}
+_MACHINE_UNKNOWN = {
+    **dict.fromkeys(("product", "bmc_mac", "hardware", "hardware_source"), ""),
+    "hardware_time": None,
+}
 _OWN = (
     "zone_id", "image", "boot_mode", "protected", "bmc_type", "bmc_port",
     "mgmt_bond_members", "mgmt_bond_mode", "public_bond_members", "public_bond_mode",

@@ -136,14 +136,16 @@ def _write_all(
 
 def _refuse_changed(connection: Connection, decisions: Sequence[Decision], own_job: str) -> None:
     """Raise Conflict where a machine is not any more as it was when this was decided."""
-    known = [one.known for one in decisions if one.known and one.values]
+    known = [one.known for one in decisions if one.known]
+    # All of them, in order: who locks the same machines waits for us, and not in a circle.
     registered = get_bm_nodes(connection, [one.node_id for one in known if one.status], lock=True)
     nodes = get_nodes(connection, [one.node_id for one in known if not one.status], lock=True)
-    for one in known:
+    changing = [one.known for one in decisions if one.known and one.values]
+    for one in changing:
         row = (registered if one.status else nodes).get(one.node_id)
         if row is None or row.update_time != one.values["update_time"]:
             raise Conflict(_CHANGED)
-    jobs = busy_nodes(connection, [one.node_id for one in known])
+    jobs = busy_nodes(connection, [one.node_id for one in changing])
     if set(jobs.values()) - {own_job}:
         raise Conflict(_CHANGED)
 
