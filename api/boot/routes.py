@@ -152,9 +152,12 @@ def hello(call: Call) -> Response:
         raise
     with writing(call.means.engine) as connection:
         record(connection, [sighting])
-        if call.caller.machine is None:
-            discover(connection, call.means.queue, call.means.settings, call.caller.boot, said)
-    return PlainTextResponse("Welcome.\n")
+        is_wanted = call.caller.machine is not None or discover(
+            connection, call.means.queue, call.means.settings, call.caller.boot, said
+        )
+    if is_wanted:
+        return PlainTextResponse("Welcome.\n")
+    return PlainTextResponse("Nobody waits for this machine: on to its next boot device.\n", 410)
 
 
 def installer_file(name: str) -> Callable[[Call], Response]:

@@ -57,16 +57,19 @@ def discover(
     settings: Settings,
     boot: Row[Any],
     hello: Mapping[str, Any],
-) -> None:
-    """Register the machine that said this hello, or find it, and have it inspected."""
+) -> bool:
+    """Register the machine that said this hello, or find it, and have it inspected.
+
+    False for one that is to go on as if nobody had answered it.
+    """
     if lock_discovery(connection, boot.boot_id) is None:
-        return  # an earlier hello did it
+        return True  # an earlier hello did it
     seal = Seal(settings.keys)
     found = _find(connection, seal, _identity(settings, boot, hello))
     refusal = found.conflict or _runs_a_system(found.known)
     if refusal:
         _give_up(connection, boot, f"conflict, nothing is registered: {refusal}")
-        return
+        return False
     if found.known is None:
         node_id, text = _register(connection, seal, settings, found, hello)
         provision_id = ""
@@ -74,7 +77,7 @@ def discover(
         node_id, text = found.known.node_id, "nobody waited for it on this card: it is known"
         provision_id = found.known.values["provision_id"]
     give_boot(connection, boot.boot_id, node_id=node_id, provision_id=provision_id)
-    _inspect(connection, queue, boot, node_id, text)
+    return _inspect(connection, queue, boot, node_id, text)
 
 
 def _find(connection: Connection, seal: Seal, identity: Identity) -> Match:
@@ -176,18 +179,17 @@ def _mac(text: str) -> str:
         return ""
 
 
-def _inspect(connection: Connection, queue: Queue, boot: Row[Any], node_id: str, text: str) -> None:
-    """A job that asks its ramdisk for the hardware, with what is known of it in the log."""
+def _inspect(connection: Connection, queue: Queue, boot: Row[Any], node_id: str, text: str) -> bool:
+    """Start a job that asks its ramdisk for the hardware; False where there is to be none."""
     action = JobAction.INSPECT_BM_NODES
     try:
         job_id = jobs.start(connection, queue, action, [node_id], user_id=USER)
     except Conflict as refused:
-        _give_up(
-            connection, boot, f"it is {node_id} ({text}), and is left alone: {refused.message}"
-        )
-        return
+        _give_up(connection, boot, f"is {node_id} ({text}), and left alone: {refused.message}")
+        return False
     given = give_boot(connection, boot.boot_id, job_id=job_id)
     record(connection, [Sighting(given, text)])
+    return True
 
 
 def _give_up(connection: Connection, boot: Row[Any], text: str) -> None:

@@ -190,6 +190,19 @@ def test_the_hello_of_an_unknown_machine_makes_it_known(
     assert f"{seen.node_id} {STRANGER}: the ramdisk says hello" in log(engine, seen)
 
 
+def test_an_unknown_machine_that_is_to_be_left_alone_is_told_to_go_on(
+    service: TestClient, settings: Settings, engine: Engine, unknown: Row[Any]
+) -> None:
+    with writing(engine) as connection:
+        told = {"bmc_mac": "02:ff:00:00:00:01"}
+        connection.execute(BM_NODE.update().where(BM_NODE.c.node_id == NODE).values(told))
+    nic = f"eth0,{STRANGER},1"
+    hello = body(nic=nic, serial_number="SN-1", bmc_mac="02:ff:00:00:00:02")
+    answer = service.post(url(settings, unknown, "hello"), content=hello)
+    assert answer.status_code == 410
+    assert service.get(url(settings, unknown, "script.ipxe")).status_code == 404
+
+
 def test_a_caller_cannot_say_that_it_is_somebody_else(
     service: TestClient, settings: Settings, engine: Engine, boot: Row[Any]
 ) -> None:

@@ -43,10 +43,11 @@ while data := os.read(0, 65536):
 
 
 class Service(HTTPServer):
-    """Hears hellos; says at first that it is busy."""
+    """Hears hellos; says at first that it is busy, and then `answer`."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: int) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
+        self.answer = answer
         self.hellos: list[tuple[str, bytes]] = []
         self.is_greeted = threading.Event()
 
@@ -57,7 +58,7 @@ class _Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.hellos.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
         is_busy = len(self.server.hellos) < 3
-        self.send_response(503 if is_busy else 200)
+        self.send_response(503 if is_busy else self.server.answer)
         self.end_headers()
         if not is_busy:
             self.server.is_greeted.set()
@@ -107,7 +108,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     with (
         IpmiSim(BMC, place, in_band=True),
         served() as service,
-        machine(place, service.server_address[1], switch) as port,
+        machine(place, service.server_address[1], switch) as (port, _),
     ):
         booted = Booted(service, port, key, place / "console", switch)
         if not service.is_greeted.wait(SECONDS_TO_HELLO):
@@ -116,8 +117,8 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
 
 
 @contextlib.contextmanager
-def served() -> Iterator[Service]:
-    service = Service()
+def served(answer: int = 200) -> Iterator[Service]:
+    service = Service(answer)
     thread = threading.Thread(target=service.serve_forever)
     thread.start()
     try:
@@ -129,8 +130,10 @@ def served() -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def machine(place: Path, service_port: int, switch: int) -> Iterator[int]:
-    """Boot kernel and initrd of `place`; the port its SSH server is at."""
+def machine(
+    place: Path, service_port: int, switch: int
+) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+    """Boot kernel and initrd of `place`; the port its SSH server is at, and the machine itself."""
     relay, port = place / "relay.py", free_port()
     relay.write_text(RELAY)
     network = (
@@ -164,7 +167,7 @@ def machine(place: Path, service_port: int, switch: int) -> Iterator[int]:
         ["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL
     ) as qemu:
         try:
-            yield port
+            yield port, qemu
         finally:
             qemu.kill()
 
@@ -178,6 +181,19 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 def new_key(path: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path
+
+
+def test_a_machine_that_nobody_wants_goes_on_to_its_next_boot_device(tmp_path: Path) -> None:
+    build_ramdisk(Recipe(), tmp_path, [], print, fresh=False)
+    with (
+        served(answer=410) as service,
+        machine(tmp_path, service.server_address[1], free_port(socket.SOCK_DGRAM)) as (_, qemu),
+    ):
+        assert qemu.wait(SECONDS_TO_HELLO) == 0  # the end, where others reboot
+
+    console = (tmp_path / "console").read_text(errors="replace")
+    assert "Nobody waits for this machine: on to its next boot device" in console
+    assert len(service.hellos) == 3
 
 
 def test_hello_says_what_machine_it_is(booted: Booted) -> None:

@@ -276,7 +276,7 @@ def test_a_provisioned_machine_is_not_inspected(
     plant_bm_node(machine.engine, serial_number="SN-7", status="provisioned")
     boot = machine.says_hello(serial_number="SN-7")
     assert (boot.state, machine.queue.entries) == (BootState.CLOSED, [])
-    assert "is left alone: " in caplog.text
+    assert "and left alone: " in caplog.text
 
 
 def test_a_profile_says_what_discovered_machines_become(machine: Discovery) -> None:
