@@ -130,6 +130,10 @@ def test_few_commands_are_enough_and_hostile_bmcs_get_a_limit(told: Told) -> Non
     assert max(told.commands.values()) < 150
 
 
+def test_such_fields_of_another_maker_are_no_macs(told: Told) -> None:
+    assert told.results["another maker with such fields"].details["boot_macs"] == []
+
+
 def test_serial_number_of_the_board_stands_in(told: Told) -> None:
     assert told.results["64 KiB"].details["serial_number"] == "BS-1"
 
@@ -235,4 +239,4 @@ def test_emulator_of_others_tells_its_card(tmp_path: Path) -> None:
         (result,) = identify(target(bmc.address, "redfish", bmc.port))
 
     assert result.message.startswith("is a Sushy Emulator, serial number 437XR1138R2, off")
-    assert result.details["boot_macs"] == ["52:54:00:00:00:01"]
+    assert result.details["boot_macs"] == ["52:54:00:00:6f:04"]
