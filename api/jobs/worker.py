@@ -19,7 +19,7 @@ from api.errors import Busy
 from api.jobs import directory, guard, queue
 from api.jobs.lease import LEASE, RENEW, SILENCE, new_worker_id
 from api.settings import Settings
-from api.states import DEFAULT_ZONE, JobAction, Reason
+from api.states import BOOTING, DEFAULT_ZONE, Reason
 from api.store import jobs
 from api.store.session import open_database, reading, writing
 
@@ -153,8 +153,8 @@ class Worker:
 
     def _try_again(self, connection: Connection, job: Row[Any], what: str) -> None:
         is_last = job.attempt >= self._settings.max_attempts and not self._stopping.is_set()
-        # A cancelled installation begins once more, only to switch its machines off.
-        is_ours = job.action == JobAction.PROVISION_BM_NODES and not job.command
+        # What booted machines begins once more when it is cancelled, only to switch them off.
+        is_ours = job.action in BOOTING and not job.command
         stands_down = is_ours and not is_last
         if job.cancel and not stands_down:
             rules.end(connection, job, Reason.CANCELLED, "cancelled")
@@ -175,8 +175,7 @@ class Worker:
 
 
 def _command(run: jobs.Run, action: str) -> list[str]:
-    stands_down = action == JobAction.PROVISION_BM_NODES
-    grace = _GRACE_TO_STAND_DOWN if stands_down else _GRACE
+    grace = _GRACE_TO_STAND_DOWN if action in BOOTING else _GRACE
     fence = [sys.executable, "-I", guard.__file__, str(SILENCE), str(grace)]
     attempt = [run.job_id, str(run.attempt), run.worker]
     return [*fence, sys.executable, "-m", "api.jobs.run", *attempt]

@@ -4,6 +4,7 @@ import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from api.registration.addresses import mac_of_one_card, one_machine
 
@@ -30,9 +31,12 @@ def in_band_of(said: Mapping[str, str]) -> InBand | None:
     if not (channel.isascii() and channel.isdigit()):
         return InBand(trouble=said.get("silent") or "its BMC gave no answer in-band")
     try:
-        return InBand(channel[:2], one_machine(address), _mac(mac))
+        found = InBand(channel[:2], one_machine(address), _mac(mac))
     except ValueError:
         return InBand(trouble="its BMC says no address in-band that could be its own")
+    if ip_address(found.address).is_link_local:
+        return InBand(trouble=f"its BMC found no DHCP server, and calls itself {found.address}")
+    return found
 
 
 def new_password() -> str:

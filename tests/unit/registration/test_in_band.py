@@ -22,7 +22,17 @@ def test_a_bmc_without_a_mac_is_found_all_the_same() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ["", "1", "x 10.0.0.9", "1 10.0.0", "1 $(reboot)", "1 0.0.0.0", "1 224.0.0.1", "² 1.2.3.4"],
+    [
+        "",
+        "1",
+        "x 10.0.0.9",
+        "1 10.0.0",
+        "1 $(reboot)",
+        "1 0.0.0.0",
+        "1 224.0.0.1",
+        "1 169.254.0.9",
+        "² 1.2.3.4",
+    ],
 )
 def test_nonsense_is_a_bmc_that_tells_nothing(said: str) -> None:
     found = in_band_of({"lan": said})
