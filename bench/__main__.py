@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench import boot, collect, events, identify, inventory, power, provision, requests
+from bench import boot, collect, events, identify, inventory, power, provision, requests, scan
 from bench.report import say, table, write
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -10,6 +10,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "Requests": lambda: table(requests.measure()),
     "Events": lambda: table(events.measure()),
     "Power": lambda: table(power.measure()),
+    "Finding BMCs": lambda: table(scan.measure()),
     "Identifying": lambda: table(identify.measure()),
     "Installing": lambda: table(provision.measure()),
     "Boot server": lambda: table(boot.measure()),

@@ -114,10 +114,10 @@ def by_ipmitool(listed: Path) -> Cost:
 
 
 @contextmanager
-def simulated() -> Iterator[None]:
-    """The BMCs, in a process of their own."""
+def simulated(*which: str) -> Iterator[None]:
+    """BMCs in a process of their own: at these addresses, or the 500."""
     command = [sys.executable, "-m", "tests.lab.bmc", "simulate", "--all-on"]
-    command += ["--first", FIRST, "--count", str(COUNT)]
+    command += which or ("--first", FIRST, "--count", str(COUNT))
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

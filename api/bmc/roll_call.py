@@ -6,7 +6,6 @@ full, and each question would cost several times as much.
 
 import errno
 import select
-import socket
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from api.bmc import pace
-from api.bmc.door import LARGEST, is_full, open_door, undelivered
+from api.bmc.door import Door, Undelivered, is_full
 from api.bmc.rmcp import CAPABILITIES, PING, capabilities_in, is_pong
 from api.bmc.stretches import Stretch, Stretches, number_of
 from api.bmc.ways import Way
@@ -59,7 +58,7 @@ class RollCall:
         self._began = time.monotonic() - 1  # so that nothing is sent at 0
         self._asked = 0
         self._sends = 0
-        self._doors: dict[int, socket.socket] = {}
+        self._doors: dict[int, Door] = {}  # by IP version
         self._poll = select.poll()
         self._rates = {Way.ROUTED: pace.Rate(_ROUTED), Way.ON_LINK: pace.Rate(pace.ERRORS)}
         self._in_flight = pace.InFlight(pace.MOST)
@@ -90,13 +89,12 @@ class RollCall:
     def _open_doors(self, stack: ExitStack) -> None:
         for version in sorted({stretch.version for stretch in self._stretches}):
             by_table = pace.open_neighbours(version)
-            door = stack.enter_context(open_door(version, by_table * pace.KEPT))
-            buffer = door.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-            most = min(self._in_flight.most, by_table, pace.open_questions(buffer))
+            door = stack.enter_context(Door(version, by_table * pace.KEPT))
+            most = min(self._in_flight.most, by_table, pace.open_questions(door.send_buffer))
             self._in_flight = pace.InFlight(most)
             self._rates[Way.ON_LINK] = pace.Rate(max(most / pace.RESOLVING, pace.ERRORS))
             self._doors[version] = door
-            self._poll.register(door, select.POLLIN)
+            self._poll.register(door.fileno, select.POLLIN)
             if slow := pace.sentence(self._stretches.on_link(), most, by_table):
                 self._note(slow)
 
@@ -142,20 +140,21 @@ class RollCall:
         door, to = self._doors[stretch.version], (stretch.address(place), stretch.port)
         for question in questions:
             self._send(door, question, to, place)
-        if (
-            stretch.way is Way.DIRECT
-        ):  # what is wrong is known at once, and would fail the next send
-            self._take_errors(door)
+        if stretch.way is Way.DIRECT and (returned := door.returned()) is not None:
+            self._note_error(door, returned)  # now, or it would fail the next send
 
-    def _send(self, door: socket.socket, question: bytes, to: tuple[str, int], place: int) -> None:
+    def _send(self, door: Door, question: bytes, to: tuple[str, int], place: int) -> None:
         """Send it, if it can be sent: whatever keeps it back now may have gone in the next pass."""
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
+        began = 0.0
+        while True:
             try:
-                door.sendto(question, to)
+                door.send(question, to)
                 return
             except OSError as error:
                 if is_full(error):
+                    began = began or time.monotonic()
+                    if time.monotonic() - began > _PATIENCE:
+                        return
                     self._hear(_FULL)
                 elif not self._take_errors(door):
                     if error.errno in _NO_WAY:
@@ -174,23 +173,27 @@ class RollCall:
     def _hear(self, seconds: float = 0.0) -> None:
         """Take all answers and errors that are there; wait for the first one so long."""
         for descriptor, _ in self._poll.poll(seconds * 1000 if seconds else 0):
-            door = next(d for d in self._doors.values() if d.fileno() == descriptor)
+            door = next(d for d in self._doors.values() if d.fileno == descriptor)
             self._take_errors(door)
             self._take_answers(door)
 
-    def _take_errors(self, door: socket.socket) -> int:
-        count = 0
-        for one in undelivered(door):
-            count += 1
-            place = self._place(door, one.address, one.port)
-            if place is not None:
-                self._end(place, _NOBODY if one.is_nobody else _ENDED)
-        return count
+    def _take_errors(self, door: Door) -> bool:
+        """Whether there were any."""
+        returned = first = door.returned()
+        while returned is not None:
+            self._note_error(door, returned)
+            returned = door.returned()
+        return first is not None
 
-    def _take_answers(self, door: socket.socket) -> None:
+    def _note_error(self, door: Door, returned: Undelivered) -> None:
+        place = self._place(door, returned.address, returned.port)
+        if place is not None:
+            self._end(place, _NOBODY if returned.is_nobody else _ENDED)
+
+    def _take_answers(self, door: Door) -> None:
         for _ in range(_BREATH * 16):  # an end, also with somebody who floods us
             try:
-                packet, (address, port, *_) = door.recvfrom(LARGEST)
+                packet, address, port = door.receive()
             except BlockingIOError:
                 return
             except OSError:  # of a question that came back meanwhile
@@ -216,6 +219,5 @@ class RollCall:
             self._open -= 1
             self._in_flight.ended(place)
 
-    def _place(self, door: socket.socket, address: str, port: int) -> int | None:
-        version = 6 if door.family == socket.AF_INET6 else 4
-        return self._stretches.place(version, port, number_of(address))
+    def _place(self, door: Door, address: str, port: int) -> int | None:
+        return self._stretches.place(door.version, port, number_of(address))
