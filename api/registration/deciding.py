@@ -102,7 +102,7 @@ class Scan:
         return Decision(
             identity,
             ScanOutcome.UNCHANGED if is_same else ScanOutcome.UPDATED,
-            about + told(filling.left_out),
+            about + _lacking(filling),
             known,
             filling.status,
             filling.values,
@@ -121,7 +121,7 @@ class Scan:
         return Decision(
             match.identity,
             ScanOutcome.NEW,
-            _about(match.identity) + told(filling.left_out),
+            _about(match.identity) + _lacking(filling),
             match.known,
             filling.status,
             filling.values,
@@ -140,14 +140,16 @@ class Scan:
 def sentence(decision: Decision, node_id: str, *, is_done: bool) -> str:
     """What is said of one BMC, of what was done or would be."""
     verb, about = "is" if is_done else "would be", decision.message
+    # Lines about a node begin with it; those about an address do not.
+    node = "" if decision.identity.node else f"node {node_id} "
     match decision.outcome:
         case ScanOutcome.NEW:
-            node = f", node {node_id}" if node_id else ""
-            return f"{verb} registered as {decision.status}{node}: {about}"
+            whose = f", node {node_id}" if node_id else ""
+            return f"{verb} registered as {decision.status}{whose}: {about}"
         case ScanOutcome.UPDATED:
-            return f"node {node_id} {verb} updated: {about}"
+            return f"{node}{verb} updated: {about}"
         case ScanOutcome.UNCHANGED if decision.known:
-            return f"node {node_id} {about}"
+            return f"{node}{about}"
         case _:
             return about
 
@@ -157,6 +159,12 @@ def _about(identity: Identity) -> str:
     serial = f"serial number {identity.serial_number}" if identity.serial_number else ""
     login = f"let us in with {identity.credential}" if identity.credential else ""
     return ", ".join(filter(None, (names, serial, login)))
+
+
+def _lacking(filling: Filling) -> str:
+    """A sentence's end about what is left to do before the machine may be provisioned."""
+    missing = f"; still missing: {', '.join(filling.missing)}" if filling.missing else ""
+    return told(filling.left_out) + missing
 
 
 def _changed(match: Match, known: Known, filling: Filling) -> Iterator[str]:

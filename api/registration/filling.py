@@ -41,6 +41,7 @@ class Filling:
     values: Mapping[str, Any]  # columns to set, and zone_id and description of a new machine
     status: str  # of the registration afterwards
     left_out: Sequence[Fault] = ()
+    missing: Sequence[str] = ()  # that keep it `discovered`
 
 
 @dataclass(slots=True)
@@ -92,7 +93,8 @@ def new_machine(
     left_out = [*wrong, *left_out]
     values = base | added
     owners.give(values, who)
-    is_whole = not missing(values) and not left_out
+    lacking = missing(values)
+    is_whole = not lacking and not left_out
     of_node = {"zone_id": zone_id, "description": ""} | {
         name: want[name] for name in _OF_NODE if name in want
     }
@@ -100,6 +102,7 @@ def new_machine(
         values | of_node | _learnt(match.identity) | _hardware(match.identity, {}),
         BmNodeStatus.NEW if is_whole else BmNodeStatus.DISCOVERED,
         left_out,
+        lacking,
     )
 
 
@@ -128,11 +131,13 @@ def changes(
         if value and not known.values[name]
     }
     changed = {name: after[name] for name in after if after[name] != before[name]}
-    is_whole = is_open and changed and not missing(after) and not left_out
+    lacking = missing(after) if is_open else []
+    is_whole = is_open and changed and not lacking and not left_out
     return Filling(
         changed | learnt | _hardware(match.identity, known.values),
         BmNodeStatus.NEW if is_whole else known.status,
         left_out,
+        lacking,
     )
 
 

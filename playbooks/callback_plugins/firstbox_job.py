@@ -165,7 +165,7 @@ def _said(result: Any) -> dict[str, Any]:
         return {"msg": "hidden by no_log"}
     kept: dict[str, Any] = {"msg": str(result["msg"])} if "msg" in result else {}
     if "results" in result:
-        names = ("node", "ok", "reason", "message")
+        names = ("address", "node", "ok", "reason", "message")
         kept["results"] = [
             {name: entry[name] for name in names if name in entry}
             for entry in result["results"]

@@ -1,4 +1,7 @@
-"""The role bmc_register, run by ansible-playbook on what BMCs told: what is registered, and what is said."""
+"""The role bmc_register, run by ansible-playbook on what BMCs told: what is registered, and what is said.
+
+At the end a whole scan from a shell, on simulated BMCs.
+"""
 
 import json
 import os
@@ -22,6 +25,7 @@ from api.store.jobs import create_job
 from api.store.scans import get_results
 from api.store.sealing import Seal
 from api.store.session import reading, writing
+from tests.lab.bmc import Profile, Simulator
 from tests.machines import plant_bm_node
 
 REPOSITORY = Path(__file__).parents[2]
@@ -65,6 +69,13 @@ class Site:
         self.code = 0
         self.changed = False
         self._home = settings.home
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+            "FIRSTBOX_HOME": str(settings.home),
+            "HOME": str(place),  # where a run from a shell puts what it finds
+        }
         self._place = place
 
     def plant(self, number: int, **values: Any) -> str:
@@ -99,13 +110,7 @@ class Site:
         ran = subprocess.run(
             ["ansible-playbook", "play.yml", "-vvv", "-e", json.dumps(variables), *arguments],
             cwd=self._place,
-            env=os.environ
-            | {
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-                "FIRSTBOX_HOME": str(self._home),
-            }
-            | ({"FIRSTBOX_JOB": f"{job_id}.1"} if job_id else {}),
+            env=self.environment | ({"FIRSTBOX_JOB": f"{job_id}.1"} if job_id else {}),
             capture_output=True,
             text=True,
             timeout=120,
@@ -249,3 +254,44 @@ def test_registered_machines_are_filled_and_a_conflict_fails_its_node(site: Site
     assert serials == {good: "S1", bad: "S2"}
     passwords = site.rows("SELECT ipmi_password FROM bm_node")
     assert {site.seal.open(sealed) for (sealed,) in passwords} == {"its-own"}
+
+
+def test_a_scan_from_a_shell_finds_registers_and_tells_each_address(
+    site: Site, settings: Settings, tmp_path: Path
+) -> None:
+    addresses = [f"127.0.89.{number}" for number in range(1, 5)]
+    twin = {addresses[3]: Profile(serial=f"S-{addresses[2]}")}
+    request = tmp_path / "rack.yml"
+    request.write_text(
+        "ip_start: 127.0.89.1\nip_end: 127.0.89.9\nbmc_types: [ipmi]\n"
+        f"credentials: [{{name: site, username: ADMIN, password: {Profile().password}}}]\n"
+        "profile: {os_version: '12', cpu_arch: x86_64}\n"
+        "expected: |\n"
+        "  serial_number,pxe_network_mac_addr,hostname\n"
+        f"  S-{addresses[0]},{MACS[0]},web1\n"
+    )
+
+    with Simulator(addresses, profiles=twin):
+        ran = subprocess.run(
+            ["ansible-playbook", "playbooks/scan.yml", "-e", f"scan_request={request}"],
+            cwd=REPOSITORY,
+            env={**site.environment, "FIRSTBOX_BMC_SILENCE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert site.rows("SELECT ipmi_network_address, status, hostname FROM bm_node ORDER BY 1") == [
+        (addresses[0], "new", "web1"),
+        (addresses[1], "discovered", None),
+    ]
+    log = [text for (text,) in site.rows("SELECT text FROM log_line ORDER BY number")]
+    said = {
+        address: [line for line in log if line.startswith(address)][-1] for address in addresses
+    }
+    assert "is registered as new, node n-" in said[addresses[0]]
+    assert "still missing: hostname, pxe_network_mac_addr" in said[addresses[1]]
+    assert f"so has {addresses[3]}" in said[addresses[2]]
+    assert f"so has {addresses[2]}" in said[addresses[3]]
+    assert Profile().password not in "".join(log) + ran.stdout + ran.stderr

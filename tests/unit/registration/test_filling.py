@@ -54,7 +54,8 @@ def test_without_a_profile_a_machine_is_discovered_with_all_that_was_found() -> 
         "zone_id": "default",
     }
     assert sentence(decision, "n-1", is_done=True) == (
-        "is registered as discovered, node n-1: Dell R640, serial number S1, let us in with site"
+        "is registered as discovered, node n-1: Dell R640, serial number S1, let us in with site; "
+        "still missing: os_version, cpu_arch, hostname"
     )
     assert sentence(decision, "", is_done=False).startswith("would be registered as discovered: ")
 
@@ -197,6 +198,8 @@ def test_only_what_is_empty_is_filled() -> None:
         "node n-1 is updated: serial_number, product, bmc_mac"
     )
     assert decision.status == "new"
+    of_node = one(bmc(5, node="n-1", product="R640"), known("n-1", 5))
+    assert sentence(of_node, "n-1", is_done=False) == "would be updated: product"
 
 
 def test_a_machine_that_is_registered_is_never_given_what_it_is_to_become() -> None:
@@ -228,9 +231,13 @@ def test_a_discovered_machine_stays_so_without_what_another_has() -> None:
     assert decision.values["hostname"] == "r01n05"
     assert "mgmt_network_address" not in decision.values
     filled = known("n-1", 5, "discovered", **decision.values)
+    filled_but_card = known(
+        "n-1", 5, "discovered", **{**decision.values, "pxe_network_mac_addr": ""}
+    )
     again = one(found(), filled, profile=PROFILE, owners={("address", "10.2.0.5"): "n-9"})
     assert (again.outcome, again.status) == ("unchanged", "discovered")
     assert "node n-9 has the address 10.2.0.5 already" in again.message
+    assert "still missing: pxe_network_mac_addr" in one(bmc(5), filled_but_card).message
 
 
 def test_a_discovered_machines_network_is_left_as_somebody_gave_it() -> None:
