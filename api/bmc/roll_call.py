@@ -68,7 +68,8 @@ class RollCall:
         with ExitStack() as stack:
             self._open_doors(stack)
             # Before anybody is asked again, the kernel should have told whom nobody found.
-            first = pace.RESOLVING if self._stretches.on_link() else 0.0
+            is_near = any(map(self._stretches.on_link, self._doors))
+            first = pace.RESOLVING if is_near else 0.0
             for questions, least in zip(_PASSES, (first, 0.0, 0.0), strict=True):
                 self._ask(self._unknown(), questions)
                 self._listen(max(self._silence, least), lambda: self._open > 0)
@@ -95,7 +96,7 @@ class RollCall:
             self._rates[Way.ON_LINK] = pace.Rate(max(most / pace.RESOLVING, pace.ERRORS))
             self._doors[version] = door
             self._poll.register(door.fileno, select.POLLIN)
-            if slow := pace.sentence(self._stretches.on_link(), most, by_table):
+            if slow := pace.sentence(self._stretches.on_link(version), most, by_table):
                 self._note(slow)
 
     def _unknown(self) -> Iterator[tuple[Stretch, int]]:

@@ -68,9 +68,10 @@ class Stretches:
         one = self.stretch(place)
         return one.address(place), one.port
 
-    def on_link(self) -> int:
-        """How many are on networks of ours."""
-        return sum(len(one) for one in self._all if one.way is Way.ON_LINK)
+    def on_link(self, version: int) -> int:
+        """How many of that IP version are on networks of ours."""
+        ours = (one for one in self._all if one.way is Way.ON_LINK and one.version == version)
+        return sum(len(one) for one in ours)
 
 
 def span(start: str, end: str, port: int) -> Span:

@@ -91,7 +91,7 @@ def _ask(
     call.run()
     by_ipmi = {ipmi.address(place): answer for place, answer in call.answers.items()}
     report.goes_on(len(ipmi), len(by_ipmi))
-    most = min(open_neighbours(4), open_neighbours(6)) if redfish.on_link() else MOST
+    most = min(open_neighbours(version) if redfish.on_link(version) else MOST for version in (4, 6))
     ports = {port for _, port, _, _ in asked.get("ipmi", ())}
     left = _left(redfish, call, ports, report)
     by_redfish = find_service_roots(left, most=most, told=report.asked)
