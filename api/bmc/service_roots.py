@@ -14,8 +14,9 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from api.bmc.identify import text_of
 from api.bmc.roll_call import Answer
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def said_in(body: bytes) -> str | None:
     version = root.get("RedfishVersion") if isinstance(root, dict) else None
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         return None
-    made_by = ", ".join(filter(None, (_printable(root.get(n)) for n in ("Vendor", "Product"))))
+    made_by = ", ".join(filter(None, (text_of(root.get(n))[:_TEXT] for n in ("Vendor", "Product"))))
     return f"Redfish {version} ({made_by})" if made_by else f"Redfish {version}"
 
 
@@ -157,8 +158,3 @@ def _any_certificate() -> ssl.SSLContext:
 def _free_files() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, (soft - _SPARE) // 2)
-
-
-def _printable(text: Any) -> str:
-    kept = "".join(sign for sign in text if sign.isprintable()) if isinstance(text, str) else ""
-    return kept.strip()[:_TEXT]
