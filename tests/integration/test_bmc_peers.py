@@ -4,6 +4,7 @@ And both simulators tell the machine behind them the same (tests/lab/bmc/README.
 """
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -114,6 +115,22 @@ def test_wrong_password_is_refused_to_all(simulator: Simulator) -> None:
         ipmitool("chassis", "power", "status")
     with pytest.raises(AssertionError, match="password invalid"):
         freeipmi("ipmi-power", "--stat")
+
+
+def test_who_tries_too_often_is_locked_out_for_a_while(simulator: Simulator) -> None:
+    profile = simulator[ADDRESS].profile
+    profile.lockout_after, profile.lockout_seconds, profile.password = 2, 2.0, "other"
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="establish"):
+            ipmitool("chassis", "power", "status")
+
+    profile.password = Profile().password
+    with pytest.raises(AssertionError, match="establish"):
+        ipmitool("chassis", "power", "status")
+
+    assert simulator[ADDRESS].refused_logins >= 3
+    time.sleep(profile.lockout_seconds)
+    assert "is off" in ipmitool("chassis", "power", "status")
 
 
 @pytest.mark.parametrize("kind", ["simulator", "ipmi_sim"])

@@ -234,6 +234,7 @@ class RedfishBmc:
         self.refused_logins += 1
         self._refused_in_a_row += 1
         if 0 < self.profile.lockout_after <= self._refused_in_a_row:
+            self._refused_in_a_row = 0
             self._locked_until = time.monotonic() + self.profile.lockout_seconds
         return False
 

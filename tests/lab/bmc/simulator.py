@@ -164,9 +164,11 @@ class Bmc(asyncio.DatagramProtocol):
     def _count_refused(self) -> None:
         """A login that begins: refused, until it ends well."""
         self.refused_logins += 1
-        self._refused_in_a_row += 1
-        if 0 < self.profile.lockout_after < self._refused_in_a_row:
+        if 0 < self.profile.lockout_after <= self._refused_in_a_row:
+            self._refused_in_a_row = 0
             self._locked_until = time.monotonic() + self.profile.lockout_seconds
+        else:
+            self._refused_in_a_row += 1
 
     def _refused(self, session: Session, tag: int, status: int) -> bytes:
         self._sessions.pop(session.number, None)
