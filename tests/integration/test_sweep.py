@@ -222,11 +222,11 @@ PAGES = {
 
 
 def test_only_a_service_root_is_redfish(tmp_path: Path) -> None:
-    with serving(PAGES, tmp_path), socket.socket() as deaf, socket.socket() as plain:
-        deaf.bind(("127.11.12.20", 8443))  # connects, and never says a word
-        deaf.listen()
-        plain.bind(("127.11.12.21", 8443))
-        plain.listen()
+    with (
+        serving(PAGES, tmp_path),
+        socket.create_server(("127.11.12.20", 8443)),  # connects, and never says a word
+        socket.create_server(("127.11.12.21", 8443)) as plain,
+    ):
         threading.Thread(target=_answer_plainly, args=(plain,), daemon=True).start()
         began = time.monotonic()
 
@@ -249,9 +249,7 @@ def serving(pages: dict[str, bytes], directory: Path) -> Iterator[None]:
     context.load_cert_chain(*write_certificate(directory, "pages"))
     with ExitStack() as stack:
         for address, page in pages.items():
-            door = stack.enter_context(socket.socket())
-            door.bind((address, 8443))
-            door.listen()
+            door = stack.enter_context(socket.create_server((address, 8443)))
             stack.callback(door.shutdown, socket.SHUT_RDWR)  # ends its thread
             threading.Thread(target=_serve, args=(door, context, page), daemon=True).start()
         yield
