@@ -23,8 +23,8 @@ from api.store.scans import put_results, read_plan
 from api.store.session import open_database, reading, writing
 
 _PULSE = 5.0  # least seconds between two lines of progress in a job's log,
-_STEP = 0.1  # and of what is to be asked,
-_LONG = 30.0  # but not longer without a line
+_STEP = 0.1  # which part more should have been asked meanwhile,
+_LONG = 30.0  # and seconds after which there is a line all the same
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types

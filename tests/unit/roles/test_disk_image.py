@@ -1,6 +1,5 @@
 """What disk_image says of an installer that never ends."""
 
-import importlib.util
 import time
 from typing import Any
 
@@ -15,19 +14,13 @@ from api.store.installations import read_installations
 from api.store.session import reading, writing
 from tests.fakes import RecordingQueue
 from tests.machines import plant_bm_node, plant_images
-from tests.service import REPOSITORY
+from tests.unit.roles.plugins import action_plugin
 
 
 @pytest.fixture(scope="module")
 def plugin() -> Any:
-    """The role's action plugin, as Ansible loads it: by its path."""
-    path = REPOSITORY / "roles/disk_image/action_plugins/disk_image.py"
-    spec = importlib.util.spec_from_file_location("disk_image", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The role's action plugin."""
+    return action_plugin("disk_image")
 
 
 @pytest.fixture
