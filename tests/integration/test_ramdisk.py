@@ -291,6 +291,10 @@ def test_it_has_what_disks_and_cards_need(booted: Booted) -> None:
     assert output == ""
 
 
+def test_scripts_find_their_streams_where_they_are_everywhere(booted: Booted) -> None:
+    assert booted.run("echo word | cat /dev/stdin >/dev/stdout") == (0, "word\n")
+
+
 def test_dead_orphans_do_not_stay(booted: Booted) -> None:
     booted.run("(sleep 0.1 &) ; (sh -c 'sleep 0.2 & exit' &)")
     time.sleep(1)
