@@ -181,7 +181,8 @@ def test_a_hello_that_is_repeated_changes_nothing_more(machine: Discovery) -> No
     before = machine.says_hello()
     machine.hello()
     assert len(machine.machines()) == len(machine.queue.entries) == 1
-    assert machine.boot().job_id == before.job_id
+    after = machine.boot()
+    assert (after.job_id, after.state) == (before.job_id, BootState.OPEN)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,8 @@ NOWHERE = "0.0.0.0"  # noqa: S104  # what a BMC says that got no address
 def test_an_address_that_is_none_of_ours_is_not_registered(
     machine: Discovery, address: str
 ) -> None:
-    machine.settings.allowed_networks = Settings(allowed_networks=["10.9.0.0/24"]).allowed_networks
+    networks = ["10.9.0.0/24", "169.254.0.0/16"]
+    machine.settings.allowed_networks = Settings(allowed_networks=networks).allowed_networks
     machine.says_hello(bmc_address=address)
     [row] = machine.machines()
     assert (row.ipmi_network_address, row.bmc_mac) == (None, BMC_MAC)
