@@ -73,7 +73,7 @@ def open_questions(send_buffer: int) -> int:
 
 def sentence(on_link: int, most: int, by_table: int) -> str:
     """For the log: that neighbours are asked slowly, and what makes it faster. "" where they are not."""
-    if on_link <= most:
+    if on_link <= most or most == MOST:
         return ""
     knob = (
         "net.ipv4.neigh.default.gc_thresh3 (and net.ipv6) to twice the number of addresses"
