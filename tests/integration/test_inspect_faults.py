@@ -1,18 +1,21 @@
 """Inspections that go wrong, of machines on paper: each is told apart, and leaves no machine running."""
 
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from api.store.bm_nodes import update_bm_node
+from api.store.boots import BOOT
 from api.store.session import writing
 from tests.lab.bmc import Profile
 from tests.lab.paper import PaperMachine, PaperRack
 from tests.lab.segment import Segment
 from tests.lab.site import Site
-from tests.machines import plant_images
+from tests.machines import plant_bm_node, plant_images
 from tests.service import Service
 
 pytestmark = [
@@ -42,12 +45,16 @@ case("has-a-system", "ssh_closed", goes_to="hello")
 RUNNING = "has-a-system"
 
 
+GONE = "127.0.93.99"  # nobody answers SSH there, or IPMI
+
+
 class Lab:
     """The service, the rack, and the end of one inspection of all machines."""
 
     def __init__(self, site: Site, rack: PaperRack) -> None:
         self.service: Service = site.service
         self.rack = rack
+        self.engine = site.engine
         registered = [
             {
                 "hostname": name,
@@ -122,3 +129,33 @@ def test_a_system_that_was_interrupted_boots_from_its_disk(lab: Lab) -> None:
 
 def test_a_machine_that_cannot_be_switched_off_is_named(lab: Lab) -> None:
     assert lab.lines("dead-bmc").count("does not answer") == 2
+
+
+def test_a_ramdisk_that_is_gone_and_cannot_be_booted_is_said_to_be(lab: Lab) -> None:
+    no_bmc = {"ipmi_network_address": None, "ipmi_username": "", "status": "discovered"}
+    node_id = plant_bm_node(lab.engine, 99, mgmt_network_address=None, **no_bmc)
+    boot = {"boot_id": "b-00000099", "node_id": node_id, "provision_id": "", "state": "open"}
+    boot |= {"mac": "52:54:00:03:00:63", "method": "image", "image": "", "hello": {}}
+    now = time.time()
+    times = {"create_time": now, "expire_time": now + 600, "hello_time": now}
+    with writing(lab.engine) as connection:
+        connection.execute(insert(BOOT).values(**boot, **times, address=GONE, host_key=""))
+
+    job_id = lab.service.done(ACTION, node_ids=[node_id])["job_id"]
+
+    [node] = lab.service.wait_for(job_id, seconds=60, action=ACTION)["nodes"]
+    assert (node["status"], node["reason"]) == ("failed", "ramdisk_silent")
+    assert "has no BMC login to boot it with" in node["message"]
+
+
+def test_in_check_mode_nothing_is_booted_and_there_is_no_job(lab: Lab) -> None:
+    jobs = lab.service.done("DescribeJobs")["total_count"]
+    paper = MACHINES["no-driver"][0]
+    boots = lab.rack.boots(paper.bmc_address)
+
+    command = ("ansible-playbook", "playbooks/inspect.yml", "--check", "--limit")
+    done = lab.service.run(*command, lab.ids["no-driver"], check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lab.service.done("DescribeJobs")["total_count"] == jobs
+    assert lab.rack.boots(paper.bmc_address) == boots
