@@ -5,7 +5,7 @@ What contradicts a registration is a conflict, and nothing is written then. A BM
 that is registered to another machine only when that machine is found elsewhere in the same scan.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -65,7 +65,9 @@ def match(
     """
     at = {one.address: one for one in known if one.address}
     matches = _told_apart([Match(identity) for identity in identities], at)
-    matches = _each(matches, _Index(known).find)
+    counts = Counter(mac for identity in identities for mac in identity.boot_macs)
+    shared = {mac for mac, count in counts.items() if count > 1}
+    matches = _each(matches, _Index(known, shared).find)
     matches = _once_each(matches)
     matches = _by_address(matches, at)
     matches = _each(matches, _not_busy)
@@ -91,11 +93,13 @@ def contradiction(identity: Identity, known: Known) -> str:
 class _Index:
     """Known machines by what tells them."""
 
-    def __init__(self, known: Sequence[Known]) -> None:
+    def __init__(self, known: Sequence[Known], shared: set[str]) -> None:
+        """`shared` are MACs of cards that several BMCs tell, and that tell nobody therefore."""
         self._by_id = {one.node_id: one for one in known}
         self._by_serial = _grouped(known, lambda one: one.serial_number)
         self._by_bmc_mac = _grouped(known, lambda one: one.values.get("bmc_mac", ""))
-        self._by_card = _grouped(known, lambda one: one.values.get("pxe_network_mac_addr", ""))
+        cards = _grouped(known, lambda one: one.values.get("pxe_network_mac_addr", ""))
+        self._by_card = {mac: cards[mac] for mac in cards.keys() - shared}
 
     def find(self, match: Match) -> Match:
         """The machine that has what the BMC says of it; a node's own scan is about that node."""
@@ -137,36 +141,36 @@ def _registered_first(known: Sequence[Known]) -> list[Known]:
 
 
 def _told_apart(matches: Sequence[Match], at: Mapping[str, Known]) -> list[Match]:
-    """One BMC may answer at two addresses; two machines may not say that they are one."""
+    """Two machines may not say that they are one; but one BMC may answer at two addresses."""
     found = list(matches)
+    for serial, group in _same(found, lambda one: one.serial_number):
+        macs = {found[place].identity.bmc_mac for place in group}
+        if len(macs) > 1 or "" in macs:
+            _conflict(found, group, f"has the serial number {serial}")
     for mac, group in _same(found, lambda one: one.bmc_mac):
-        identities = [found[place].identity for place in group]
+        serials = {found[place].identity.serial_number for place in group} - {""}
         registered = [place for place in group if found[place].identity.address in at]
-        serials = {one.serial_number for one in identities} - {""}
-        if len(serials) > 1 or len(registered) > 1:
+        is_unclear = any(found[place].conflict for place in group)
+        if is_unclear or len(serials) > 1 or len(registered) > 1:
             _conflict(found, group, f"has the BMC MAC {mac}")
             continue
         first = (registered or group)[0]
         for place in set(group) - {first}:
             found[place] = replace(found[place], twin=found[first].identity.address)
-    for serial, group in _same(found, lambda one: one.serial_number):
-        _conflict(found, group, f"has the serial number {serial}")
     return found
 
 
 def _same(matches: Sequence[Match], key: Callable[[Identity], str]) -> list[tuple[str, list[int]]]:
     """Places of BMCs that say the same of themselves, where there are several."""
-    places = _grouped(
-        [place for place, one in enumerate(matches) if one.is_settled],
-        lambda place: key(matches[place].identity),
-    )
+    places = _grouped(range(len(matches)), lambda place: key(matches[place].identity))
     return [(value, group) for value, group in places.items() if len(group) > 1]
 
 
 def _conflict(matches: list[Match], group: Sequence[int], what: str) -> None:
     for place in group:
-        other = next(matches[one].identity.address for one in group if one != place)
-        matches[place] = replace(matches[place], conflict=f"{what}, and so has {other}")
+        if not matches[place].conflict:
+            other = next(matches[one].identity.address for one in group if one != place)
+            matches[place] = replace(matches[place], conflict=f"{what}, and so has {other}")
 
 
 def _once_each(matches: Sequence[Match]) -> list[Match]:

@@ -259,11 +259,11 @@ def test_registered_machines_are_filled_and_a_conflict_fails_its_node(site: Site
 def test_a_scan_from_a_shell_finds_registers_and_tells_each_address(
     site: Site, settings: Settings, tmp_path: Path
 ) -> None:
-    addresses = [f"127.0.89.{number}" for number in range(1, 5)]
+    addresses = [f"127.0.84.{number}" for number in range(1, 5)]
     twin = {addresses[3]: Profile(serial=f"S-{addresses[2]}")}
     request = tmp_path / "rack.yml"
     request.write_text(
-        "ip_start: 127.0.89.1\nip_end: 127.0.89.9\nbmc_types: [ipmi]\n"
+        "ip_start: 127.0.84.1\nip_end: 127.0.84.9\nbmc_types: [ipmi]\n"
         f"credentials: [{{name: site, username: ADMIN, password: {Profile().password}}}]\n"
         "profile: {os_version: '12', cpu_arch: x86_64}\n"
         "expected: |\n"
