@@ -76,7 +76,7 @@ class Scan:
         `owners` are the nodes that have what is claimed: (kind, value) -> node id.
         """
         at = {address: node_id for (kind, address), node_id in owners.items() if kind == "address"}
-        matches = match(self._identities, known, at)
+        matches = match(self._identities, known, at, self._unexpected())
         given = Owners({key: f"node {node_id}" for key, node_id in owners.items()})
         for one in matches:
             given.known["address", one.identity.address] = name_of(one)
@@ -86,9 +86,8 @@ class Scan:
 
     def _decide(self, match: Match, owners: Owners, logins: Mapping[str, Login]) -> Decision:
         identity, known = match.identity, match.known
-        conflict = match.conflict or self._unexpected(identity)
-        if conflict:
-            return Decision(identity, ScanOutcome.CONFLICT, conflict, known)
+        if match.conflict:
+            return Decision(identity, ScanOutcome.CONFLICT, match.conflict, known)
         if match.twin:
             message = f"is the BMC that answers at {match.twin} too"
             return Decision(identity, ScanOutcome.UNCHANGED, message)
@@ -127,14 +126,17 @@ class Scan:
             filling.values,
         )
 
-    def _unexpected(self, identity: Identity) -> str:
-        """What is expected of a machine by its MAC, and is not what it says of itself."""
-        expected: Expected = self._expected[identity.address] or {}
-        serial = expected.get("serial_number", "")
-        if serial and identity.serial_number and serial != identity.serial_number:
-            said = f"has the serial number {identity.serial_number}"
-            return f"{said}, but {serial} is expected with the MAC {expected.get('mac')}"
-        return ""
+    def _unexpected(self) -> dict[str, str]:
+        """Where a machine is expected by its MAC, and is not what it says of itself."""
+        found = {}
+        for identity in self._identities:
+            expected: Expected = self._expected[identity.address] or {}
+            serial = expected.get("serial_number", "")
+            if serial and identity.serial_number not in ("", serial):
+                said = f"has the serial number {identity.serial_number}"
+                message = f"{said}, but {serial} is expected with the MAC {expected.get('mac')}"
+                found[identity.address] = message
+        return found
 
 
 def sentence(decision: Decision, node_id: str, *, is_done: bool) -> str:

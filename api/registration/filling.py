@@ -99,7 +99,10 @@ def new_machine(
         name: want[name] for name in _OF_NODE if name in want
     }
     return Filling(
-        values | of_node | _learnt(match.identity) | _hardware(match.identity, {}),
+        values
+        | of_node
+        | _learnt(match.identity, values["bmc_type"])
+        | _hardware(match.identity, {}),
         BmNodeStatus.NEW if is_whole else BmNodeStatus.DISCOVERED,
         left_out,
         lacking,
@@ -127,7 +130,7 @@ def changes(
     owners.give(after, name_of(match))
     learnt = {
         name: value
-        for name, value in _learnt(match.identity).items()
+        for name, value in _learnt(match.identity, after["bmc_type"]).items()
         if value and not known.values[name]
     }
     changed = {name: after[name] for name in after if after[name] != before[name]}
@@ -178,12 +181,12 @@ def _found_fields(identity: Identity) -> dict[str, Any]:
     return found
 
 
-def _learnt(identity: Identity) -> dict[str, Any]:
-    """What a registration keeps beside its fields."""
+def _learnt(identity: Identity, bmc_type: str) -> dict[str, Any]:
+    """What a registration keeps beside its fields; a certificate where it is talked to that way."""
     return {
         "product": identity.product,
         "bmc_mac": identity.bmc_mac,
-        "bmc_certificate": identity.certificate,
+        "bmc_certificate": identity.certificate if identity.bmc_type == bmc_type else "",
     }
 
 

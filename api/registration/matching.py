@@ -8,6 +8,7 @@ that is registered to another machine only when that machine is found elsewhere 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from api.bmc.found import Identity
@@ -57,14 +58,19 @@ class Match:
 
 
 def match(
-    identities: Sequence[Identity], known: Sequence[Known], owners: Mapping[str, str]
+    identities: Sequence[Identity],
+    known: Sequence[Known],
+    owners: Mapping[str, str],
+    conflicts: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Match]:
     """What each BMC belongs to, in order.
 
     `owners` are the nodes that have one of the BMCs' addresses now, whatever for: address -> node id.
+    `conflicts` are found already: address -> what is wrong.
     """
     at = {one.address: one for one in known if one.address}
-    matches = _told_apart([Match(identity) for identity in identities], at)
+    matches = [Match(one, conflict=conflicts.get(one.address, "")) for one in identities]
+    matches = _told_apart(matches, at)
     counts = Counter(mac for identity in identities for mac in identity.boot_macs)
     shared = {mac for mac, count in counts.items() if count > 1}
     matches = _each(matches, _Index(known, shared).find)

@@ -101,6 +101,19 @@ def test_a_machine_expected_by_its_mac_with_another_serial_number_is_a_conflict(
     assert "S2 is expected" in decision.message
 
 
+def test_an_unexpected_machine_leaves_its_address_to_nobody() -> None:
+    expected = ({"mac": M2, "serial_number": "S9"},)
+    moved = bmc(6, serial_number="S1", boot_macs=(M2,))
+
+    decisions = decided(
+        [bmc(5, serial_number="S2"), moved],
+        [known("n-1", 5, serial_number="S1")],
+        expected=expected,
+    )
+
+    assert [one.outcome for one in decisions] == ["conflict", "conflict"]
+
+
 def test_what_a_list_says_of_a_machines_serial_number_is_taken_where_the_bmc_is_silent() -> None:
     row = {"mac": M2, "serial_number": "S2", "hostname": "web1"}
 
@@ -258,6 +271,15 @@ def test_a_card_of_another_machine_is_not_taken_from_it() -> None:
 
     assert "pxe_network_mac_addr" not in decision.values
     assert "node n-9 has the MAC" in decision.message
+
+
+def test_a_certificate_is_kept_of_a_bmc_that_is_talked_to_over_redfish() -> None:
+    identity = bmc(5, bmc_type="redfish", certificate="a" * 64, credential="registered")
+
+    over_ipmi, over_redfish = known("n-1", 5), known("n-1", 5, bmc_type="redfish")
+
+    assert one(identity, over_ipmi).outcome == "unchanged"
+    assert one(identity, over_redfish).values == {"bmc_certificate": "a" * 64}
 
 
 OTHER = Login("other", "ADMIN", "ADMIN")
