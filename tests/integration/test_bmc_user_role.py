@@ -218,6 +218,16 @@ def test_another_machines_bmc_is_a_conflict(place: Place) -> None:
     assert place.row().ipmi_network_address is None
 
 
+def test_a_login_never_takes_the_place_of_another_registered_bmc(place: Place) -> None:
+    place.plant(ipmi_network_address="10.77.0.6")
+
+    result, _ = place.run(discovery_bmc_user=True)
+
+    assert (result["ok"], result["reason"]) == (False, "scan_conflict")
+    assert "10.77.0.6 is registered" in result["message"]
+    assert (place.row().ipmi_network_address, place.row().ipmi_username) == ("10.77.0.6", "")
+
+
 def test_a_bmc_we_may_not_talk_to_is_only_named(place: Place) -> None:
     place.plant()
 

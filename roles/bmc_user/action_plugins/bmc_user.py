@@ -80,7 +80,8 @@ class _BmcUser:
         there = {node: bmc for node, bmc in told.items() if self._learn(node, bmc) and bmc}
         if self._settings.discovery_bmc_user:
             self._give_up_silent(told)
-            self._make({node: there[node] for node in self._without_login(there)})
+            without = [node for node in self._without_login(there) if self._is_its_own(there, node)]
+            self._make({node: there[node] for node in without})
         return [self._result(node) for node in nodes]
 
     def _ask(self, script: str, heads: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -133,6 +134,14 @@ class _BmcUser:
         answers = ask_bmcs(targets.values(), read_power(), **self._settings.bmc_limits)
         refused = {a.node for a in answers if a.reason == Reason.BMC_LOGIN_REFUSED}
         return [node for node in nodes if node not in targets or node in refused]
+
+    def _is_its_own(self, in_band: Mapping[str, InBand], node: str) -> bool:
+        """Whether nobody registered another BMC: a login there must not take that one's place."""
+        registered = self._found[node].machine.ipmi_network_address
+        if registered in (None, "", in_band[node].address):
+            return True
+        self._fail(node, Reason.SCAN_CONFLICT, "; ".join(self._said[node]))
+        return False
 
     def _make(self, in_band: Mapping[str, InBand]) -> None:
         """A user of ours in each of these BMCs; written down once it was seen to get in."""
