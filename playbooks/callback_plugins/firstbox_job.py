@@ -16,7 +16,7 @@ from typing import Any
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 
-from api.states import PLAYBOOKS
+from api.states import ADVICE, PLAYBOOKS
 
 DOCUMENTATION = """
 name: firstbox_job
@@ -48,14 +48,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
     def __init__(self) -> None:
         super().__init__()
         self._playbook = ""
+        self._is_watched = False  # somebody at a terminal reads what each machine said
         self._recorder: subprocess.Popen[str] | None = None
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         path = Path(playbook._file_name).resolve()
         # Others of ours, such as the boot server's, work on hosts that are no nodes.
         is_ours = path.parent == _REPOSITORY / "playbooks" and path.name in PLAYBOOKS.values()
-        is_ready = "FIRSTBOX_PROOF_FILE" in os.environ or context.CLIARGS.get("check")
-        if is_ours and not is_ready:
+        self._is_watched = is_ours and "FIRSTBOX_PROOF_FILE" not in os.environ
+        if self._is_watched and not context.CLIARGS.get("check"):
             self._playbook = path.name
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
@@ -120,6 +121,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             self._recorder.wait()
 
     def _event(self, kind: str, task: Any, result: Any = None, **more: Any) -> None:
+        if self._is_watched and result is not None:
+            self._show(_said(result.result).get("results", []))
         if not self._recorder:
             return
         data: dict[str, Any] = {**more}
@@ -129,6 +132,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             data |= {"host": result.host.get_name(), "res": _said(result.result)}
         now = datetime.now(UTC).isoformat()
         self._write({"event": kind, "created": now, "event_data": data})
+
+    def _show(self, entries: list[dict[str, Any]]) -> None:
+        for entry in entries:
+            name = entry.get("node") or entry.get("address")
+            if not (name and "message" in entry):
+                continue
+            text = f"  {name}: {entry['message']}"
+            if entry.get("ok"):
+                self._display.display(text)
+            else:
+                advice = ADVICE.get(entry.get("reason"), "")
+                self._display.display(f"{text}. {advice}", color="red")
 
     def _write(self, line: dict[str, Any]) -> None:
         assert self._recorder is not None  # noqa: S101  # its callers looked
