@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -272,6 +273,29 @@ def test_a_job_that_began_meanwhile_has_the_machine(any_engine: Engine, seal: Se
 
     assert (written, list(refused)) == ({}, ["10.0.0.5"])
     assert row(any_engine, node_id).serial_number is None
+
+
+def test_two_scans_at_the_same_moment_register_each_machine_once(
+    any_engine: Engine, seal: Seal
+) -> None:
+    known = [bmc(last, serial_number=f"S{last}", power_state="on") for last in range(1, 31)]
+    register(any_engine, seal, known)
+    found = [*known, *(bmc(last, serial_number=f"S{last}") for last in range(31, 91))]
+    both = [decide(any_engine, seal, found), decide(any_engine, seal, found)]
+
+    with ThreadPoolExecutor(2) as threads:
+        written = list(
+            threads.map(lambda one: write_decisions(any_engine, seal, one, own_job=""), both)
+        )
+
+    addresses = {f"10.0.0.{last}" for last in range(31, 91)}
+    (first, first_refused), (second, second_refused) = written
+    assert addresses & first.keys() == second_refused.keys()
+    assert addresses & second.keys() == first_refused.keys()
+    assert first_refused.keys() | second_refused.keys() == addresses
+    with reading(any_engine) as connection:
+        owners = read_owners(connection, {"serial number": {f"S{last}" for last in range(1, 91)}})
+    assert len(set(owners.values())) == 90
 
 
 # --- numbers ------------------------------------------------------------------------------------
