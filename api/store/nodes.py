@@ -99,11 +99,14 @@ def get_nodes(
 
 
 def names_of(connection: Connection, node_ids: Sequence[str]) -> dict[str, str]:
-    """What people call these nodes: the address, else the hostname it is to get, else ""."""
+    """What people call these nodes: the address, else the hostname it is to get, else the boot MAC,
+    else the BMC's address."""
     names = dict.fromkeys(node_ids, "")
+    registered = ("hostname", "pxe_network_mac_addr", "ipmi_network_address")
+    called = func.coalesce(NODE.c.address, *(BM_NODE.c[name] for name in registered), "")
     for chunk in chunks(node_ids):
         query = (
-            select(NODE.c.node_id, func.coalesce(NODE.c.address, BM_NODE.c.hostname, ""))
+            select(NODE.c.node_id, called)
             .join_from(NODE, BM_NODE, isouter=True)
             .where(NODE.c.node_id.in_(chunk))
         )

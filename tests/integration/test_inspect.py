@@ -33,6 +33,10 @@ VM = Vm(
     disks=(9_000_000_000, 3_000_000_000),
     memory=1024,
 )
+# Nobody tells of it, and its BMC lets nobody in whom we know.
+STRANGER = Vm(
+    "stranger", "127.0.96.2", ("52:54:00:76:02:01",), serial_number="SN-STRANGER", memory=1024
+)
 BUILD = ("image", "build", "ramdisk", "--kernel", "cloud", "--no-firmware")
 SECONDS_TO_BUILD = 900
 SECONDS_TO_INSPECT = 300
@@ -80,9 +84,10 @@ class Lab:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     place = tmp_path_factory.mktemp("inspect")
     with Segment("10.77.0.1/24") as segment:
-        site = Site(place, segment, ramdisk_deadline=200, worker_concurrency=1)
+        settings = {"ramdisk_deadline": 200, "worker_concurrency": 1, "discovery": True}
+        site = Site(place, segment, **settings)
         site.service.firstbox(*BUILD, timeout=SECONDS_TO_BUILD)
-        rack = VmRack(segment, place / "rack", [VM])
+        rack = VmRack(segment, place / "rack", [VM, STRANGER])
         with rack, site, segment.inside():
             switch = LldpNeighbour(segment, rack.tap(NAME), switch="sw-r01", port="Ethernet1/7")
             with switch:
@@ -197,6 +202,27 @@ def test_from_a_shell_a_running_system_is_interrupted_and_boots_again(
     assert "boots from disk" in "\n".join(lab.service.log(job["job_id"], ACTION))
     wait_until(lambda: SAYS.decode() in lab.rack.console(NAME), 60, what="its own system runs")
     assert lab.rack.boots(NAME)[-2:] == ["network", "disk"]
+
+
+def test_a_machine_without_a_way_to_its_bmc_is_asked_and_switches_itself_off(lab: Lab) -> None:
+    lab.rack.order(STRANGER.name, "on", "network")
+
+    def found() -> list[dict[str, Any]]:
+        asked = {"search_word": STRANGER.serial_number}
+        nodes: list[dict[str, Any]] = lab.service.done("DescribeBMNodes", **asked)["node_set"]
+        return nodes
+
+    wait_until(found, SECONDS_TO_INSPECT, what="it is registered", pause=0.5)
+    [job] = lab.service.done("DescribeJobs", job_action=ACTION, limit=1)["job_set"]
+
+    ended = lab.end(job["job_id"])
+
+    assert ended["status"] == "successful", ended["log"]
+    assert "has switched itself off" in ended["log"]
+    wait_until(lambda: not lab.rack.is_on(STRANGER.name), 10, what="it is off")
+    [machine] = found()
+    assert machine["status"] == "discovered"
+    assert [disk["name"] for disk in machine["hardware"]["disks"]] == ["vda"]
 
 
 def furnish(lab: Lab) -> None:

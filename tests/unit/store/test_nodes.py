@@ -19,10 +19,12 @@ from api.store.nodes import (
     get_nodes,
     matches,
     move_nodes,
+    names_of,
     remember_host_keys,
     update_node,
 )
 from api.store.session import reading, writing
+from tests.machines import plant_bm_node
 
 
 def test_new_nodes_are_pending_and_keep_the_order_of_their_addresses(any_engine: Engine) -> None:
@@ -302,3 +304,21 @@ def test_addresses_sort_as_numbers_ipv4_first(any_engine: Engine) -> None:
 
     in_order = ["9.255.0.1", "10.0.0.9", "10.0.0.10", "2001:db8::9", "2001:db8::a"]
     assert [row.address for row in rows] == in_order
+
+
+def test_a_log_calls_a_machine_by_the_best_name_it_has(any_engine: Engine) -> None:
+    nothing = {"hostname": None, "pxe_network_mac_addr": None, "ipmi_network_address": None}
+    [added] = plant(any_engine, ["10.0.0.1"])
+    named = plant_bm_node(any_engine, 1)
+    booted = plant_bm_node(any_engine, 2, hostname=None)
+    found = plant_bm_node(any_engine, 3, **nothing | {"ipmi_network_address": "10.1.0.3"})
+
+    with reading(any_engine) as connection:
+        names = names_of(connection, [added, named, booted, found])
+
+    assert names == {
+        added: "10.0.0.1",
+        named: "r01n01",
+        booted: "52:54:00:00:00:02",
+        found: "10.1.0.3",
+    }
