@@ -17,6 +17,7 @@ from api.errors import Malformed, OverLimit
 from api.registration.addresses import is_allowed_range, one_machine
 from api.registration.expected import read_expected
 from api.registration.fields import BmcType, Credential, Name, Port
+from api.registration.logins import REGISTERED
 from api.registration.patterns import profile_faults
 from api.registration.plan import Login, Plan, Range
 
@@ -136,6 +137,9 @@ def _profile(profile: dict[str, Any], ranges: Sequence[Range]) -> dict[str, Any]
 def _logins(credentials: Sequence[ScanCredential]) -> dict[str, Login]:
     logins: dict[str, Login] = {}
     for place, one in enumerate(credentials):
+        if one.name == REGISTERED:
+            message = f"{REGISTERED} stands for the login a machine is registered with"
+            raise Malformed.field(f"credentials.{place}.name", message)
         if one.name in logins:
             raise Malformed.field(f"credentials.{place}.name", f"is {one.name}, as one before")
         logins[one.name] = Login(one.name, one.username, one.password)

@@ -28,6 +28,7 @@ FACTORY = a_range()["credentials"][0]
         (a_range(credentials=[]), 1100, "credentials", "at least 1"),
         (a_range(credentials=[FACTORY, FACTORY]), 1100, "credentials.1.name", "factory"),
         (a_range(credentials=[FACTORY | {"name": "a b"}]), 1100, "credentials.0.name", "a b"),
+        (a_range(credentials=[FACTORY | {"name": "registered"}]), 1100, "", "registered"),
         (a_range(credentials=[FACTORY | {"port": 1}]), 1100, "credentials.0.port", ""),
         (a_range(ranges=[{"cidr": "10.0.0.0/24"}]), 1100, "ranges", "one or the other"),
         ({"ranges": [{"cidr": "10.0.0.1/24"}]}, 1100, "ranges.0.cidr", "host bits"),
