@@ -237,7 +237,7 @@ ADVICE: dict[Reason, str] = {
     Reason.PROBE_INCOMPLETE: "Log in and run the probe by hand to see which command fails; what was known before is kept.",
     Reason.RECORD_REFUSED: "The node was changed or deleted meanwhile: look at it with DescribeNodes and collect it again.",
     Reason.BMC_SILENT: "Check the BMC's address, cable and power, and that UDP 623 (IPMI) or TCP 443 (Redfish) is open from the worker.",
-    Reason.BMC_LOGIN_REFUSED: "Correct the BMC's user name and password with ModifyBMNodeAttributes, and see that the user may log in over LAN as administrator.",
+    Reason.BMC_LOGIN_REFUSED: "Correct the BMC's user name and password (with ModifyBMNodeAttributes; of a scan, its credentials), and see that the user may log in over LAN as administrator.",
     Reason.BMC_NO_CIPHER: "Enable cipher suite 3 or 17 for IPMI over LAN in the BMC, or register it with bmc_type redfish.",
     Reason.BMC_BUSY: "The BMC has no free session: close other sessions with it or wait a minute, then retry the job.",
     Reason.BMC_REFUSED: "The line above has the BMC's own words; look at its web interface and event log, reset the BMC if it is stuck, then retry.",
