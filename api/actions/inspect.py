@@ -14,7 +14,8 @@ class InspectBMNodesRequest(BMNodeRequest):
 
     node_ids: NodeIds
     interrupt: Flag = Field(
-        0, description="1: also machines that run an operating system; they are rebooted, twice."
+        0,
+        description="1: also machines that run an operating system; they are shut down, and booted from disk again.",
     )
 
 

@@ -140,7 +140,8 @@ def patience(
         "node_probe": probes * (settings.probe_deadline + LLDP_PATIENCE),
         "bmc_power": power + settings.soft_off_deadline,
         "preflight": bmcs,
-        "ramdisk_boot": power + settings.ramdisk_deadline,
+        # An inspection shuts down what it interrupts.
+        "ramdisk_boot": 2 * power + settings.soft_off_deadline + settings.ramdisk_deadline,
         "disk_image": max(settings.image_deadline, settings.installer_deadline),
         "os_config": settings.os_config_deadline,
         # An installer's machine switches itself off first, and is then switched on.

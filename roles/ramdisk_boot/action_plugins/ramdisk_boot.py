@@ -8,7 +8,7 @@ from ansible.plugins.action import ActionBase
 from sqlalchemy import Engine, Row
 
 from api.bmc.fleet import ask_bmcs
-from api.bmc.operations import boot_from_network
+from api.bmc.operations import Operation, boot_from_network, soft_off
 from api.bmc.target import BmcResult
 from api.os_config.verdict import verdict
 from api.settings import Settings, load_settings
@@ -102,7 +102,10 @@ class _RamdiskBoot:
         self._give_up_unbootable(found)
         boots = self._open(found[node] for node in nodes if node not in self._results)
         self._wait_until_armed(boots)
-        self._power(self._left(boots))
+        if self._inspects:
+            self._shut_down(self._left(boots))
+        network_boot = boot_from_network(self._settings.power_deadline)
+        self._order(self._left(boots), network_boot)
         self._wait_for_hello(self._left(boots), found)
         return [self._results[node] for node in nodes]
 
@@ -184,7 +187,15 @@ class _RamdiskBoot:
                 return
             time.sleep(_LOOK / 4)
 
-    def _power(self, boots: dict[str, str]) -> None:
+    def _shut_down(self, boots: dict[str, str]) -> None:
+        """An operating system that is interrupted ends properly, if it does in time."""
+        with reading(self._engine) as connection:
+            running = with_systems(connection, list(boots))
+        soft, hard = self._settings.soft_off_deadline, self._settings.power_deadline
+        theirs = {node: boot_id for node, boot_id in boots.items() if node in running}
+        self._order(theirs, soft_off(soft, hard_after=hard))
+
+    def _order(self, boots: dict[str, str], operation: Operation) -> None:
         with reading(self._engine) as connection:
             targets = bmc_targets(connection, self._settings, list(boots))
         rows = {row.node_id: row for row in self._rows(boots)}
@@ -197,9 +208,7 @@ class _RamdiskBoot:
             if not answer.ok:
                 self._fail(answer.node, answer.reason, answer.message)
 
-        operation = boot_from_network(self._settings.power_deadline)
-        limits = self._settings.bmc_limits
-        ask_bmcs(targets.values(), operation, **limits, heard=heard)
+        ask_bmcs(targets.values(), operation, **self._settings.bmc_limits, heard=heard)
 
     def _wait_for_hello(self, boots: dict[str, str], found: dict[str, Installation]) -> None:
         deadline = time.monotonic() + self._deadline

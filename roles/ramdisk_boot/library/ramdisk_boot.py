@@ -22,7 +22,7 @@ options:
     choices: [install, inspect]
     default: install
   interrupt:
-    description: Whether an inspection may reboot machines that run an operating system.
+    description: Whether an inspection may shut down machines that run an operating system.
     type: bool
     default: false
   deadline:
