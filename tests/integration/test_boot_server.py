@@ -5,7 +5,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,17 @@ from sqlalchemy import Row, text
 from api.store.boots import close_boots, set_local
 from api.store.session import writing
 from tests.lab.boot_server import ADDRESS, RAMDISK, BootServer
-from tests.lab.netboot import FIRMWARE, LOADER, SYSTEM, UEFI, ask_dhcp, fetch, virtual_machine
-from tests.lab.segment import Host, Segment, die_with_parent
+from tests.lab.netboot import (
+    FIRMWARE,
+    LOADER,
+    SYSTEM,
+    UEFI,
+    ask_dhcp,
+    fetch,
+    foreign_server,
+    virtual_machine,
+)
+from tests.lab.segment import Host, Segment
 from tests.service import children, wait_until
 
 pytestmark = [
@@ -204,25 +212,6 @@ def test_a_real_machine_that_nobody_waits_for_gets_nothing(server: BootServer, m
         wait_until(lambda: f"{mac} asks" in server.said("keeper"), 60, what="it asks")
         time.sleep(8)  # a second and a third time
     assert mac not in (server.settings.boot / "leases").read_text()
-
-
-@contextmanager
-def foreign_server(segment: Segment, place: Path) -> Iterator[None]:
-    """Another DHCP server on the same network."""
-    host = segment.add_host("52:54:00:00:00:fe")
-    host.ip("address add 10.77.0.254/24 dev eth0")
-    words = ("--port=0", "--user=root", "--keep-in-foreground", "--conf-file=/dev/null")
-    addresses = ("--interface=eth0", "--dhcp-range=10.77.0.210,10.77.0.240", "--dhcp-authoritative")
-    process = subprocess.Popen(
-        host.command("dnsmasq", *words, *addresses, f"--dhcp-leasefile={place / 'foreign'}"),
-        stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def test_another_dhcp_server_is_found_and_not_joined(server: BootServer, tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ from api.store.bm_nodes import BM_NODE
 from api.store.boots import BOOT
 from api.store.session import reading, writing
 from tests.lab.boot_server import ADDRESS, BootServer
-from tests.lab.netboot import FIRMWARE, LOADER, SYSTEM, ask_dhcp
+from tests.lab.netboot import (
+    FIRMWARE,
+    LOADER,
+    SYSTEM,
+    ask_dhcp,
+    foreign_server,
+    virtual_machine,
+)
 from tests.lab.paper import PaperMachine, PaperRack
 from tests.lab.segment import Host, Segment
 from tests.service import wait_until
@@ -141,6 +148,20 @@ def expire(server: BootServer, mac: str, seconds: float) -> None:
     over = time.time() - seconds
     with writing(server.engine) as connection:
         connection.execute(update(BOOT).where(BOOT.c.mac == mac).values(expire_time=over))
+
+
+def test_beside_another_dhcp_server_a_stranger_is_let_in_too(tmp_path: Path, mac: str) -> None:
+    with (
+        Segment(f"{ADDRESS}/24") as segment,
+        foreign_server(segment, tmp_path),
+        BootServer(tmp_path, segment, mode="proxy", discovery=True) as server,
+    ):
+        server.add_ramdisk(fill)
+        with virtual_machine(segment, mac):
+            wait_until(
+                lambda: f"{mac}: is told what to boot" in server.said("keeper"), 90, what="is"
+            )
+            wait_until(lambda: f"{mac}: fetched the kernel" in server.said("api"), 90, what="boots")
 
 
 def test_a_machine_that_said_hello_is_registered_and_answered_no_more(

@@ -1,4 +1,5 @@
-"""Clients that boot over the network: a DHCP client as firmware, loader or system, and a virtual machine."""
+"""Clients that boot over the network: a DHCP client as firmware, loader or system, and a virtual machine;
+and a DHCP server that is not ours."""
 
 import subprocess
 from collections.abc import Iterator
@@ -73,3 +74,22 @@ def virtual_machine(segment: Segment, mac: str) -> Iterator[subprocess.Popen[byt
         machine.kill()
         machine.wait()
         segment.ip(f"link delete {tap}")
+
+
+@contextmanager
+def foreign_server(segment: Segment, place: Path) -> Iterator[None]:
+    """Another DHCP server on the same network."""
+    host = segment.add_host("52:54:00:00:00:fe")
+    host.ip("address add 10.77.0.254/24 dev eth0")
+    words = ("--port=0", "--user=root", "--keep-in-foreground", "--conf-file=/dev/null")
+    addresses = ("--interface=eth0", "--dhcp-range=10.77.0.210,10.77.0.240", "--dhcp-authoritative")
+    process = subprocess.Popen(
+        host.command("dnsmasq", *words, *addresses, f"--dhcp-leasefile={place / 'foreign'}"),
+        stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
