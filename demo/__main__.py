@@ -63,7 +63,9 @@ def start() -> int:
     service.wait_until_ready(url)
     statuses = [go_through(client.Client(url, TOKEN.read_text().strip()))["status"]]
     if os.environ.get("RACK"):
-        screen.heading("5. ScanBMNodes and ProvisionBMNodes for a virtual machine without an operating system")
+        screen.heading(
+            "5. ScanBMNodes and ProvisionBMNodes for a virtual machine without an operating system"
+        )
         statuses.append(rack.install_one(port=int(os.environ.get("FIRSTBOX_RACK_PORT", "8011"))))
     tell_how_to_go_on(url)
     return 0 if set(statuses) == {"successful"} else 1

@@ -126,6 +126,16 @@ def test_a_bmc_without_a_free_place_is_left_as_it_is(machine: Machine) -> None:
     assert machine.log.read_text() == "-c user list 1\n"
 
 
+def test_a_bmc_that_takes_no_password_is_told_of_at_once(machine: Machine) -> None:
+    machine.use(
+        machine.program.read_text().replace("exec /usr", '[ "$1" = exec ] && exit 1\nexec /usr')
+    )
+
+    said = machine.make(new_password())
+
+    assert said == {"refused": "its BMC refuses to set a password"}
+
+
 def test_the_password_is_on_no_command_line_and_in_no_environment(machine: Machine) -> None:
     password = new_password()
 

@@ -37,9 +37,12 @@ if [ -z "$id" ]; then
     fi
     must 'name a user' user set name "$id" "$name"
 fi
-timeout -s KILL 20 ipmitool exec /dev/stdin >/dev/null 2>&1 <<END
+if ! timeout -s KILL 20 ipmitool exec /dev/stdin >/dev/null 2>&1 <<END; then
 user set password $id $password 16
 END
+    echo '%refused its BMC refuses to set a password'
+    exit 0
+fi
 must 'give a user rights' channel setaccess "$channel" "$id" callin=on link=on ipmi=on privilege=4
 must 'enable a user' user enable "$id"
 echo "%user $id"
