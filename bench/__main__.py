@@ -1,5 +1,9 @@
-"""All measurements: `python -m bench` writes their table into docs/performance.md."""
+"""All measurements: `python -m bench` writes their tables into docs/performance.md.
 
+`python -m bench 'Finding BMCs' Identifying` measures those parts, and leaves the others as they are.
+"""
+
+import sys
 from collections.abc import Callable
 
 from bench import boot, collect, events, identify, inventory, power, provision, requests, scan
@@ -18,15 +22,17 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def main() -> None:
+def main(titles: list[str]) -> None:
     """Measure part by part, then write."""
-    sections = []
-    for title, part in PARTS.items():
+    if unknown := set(titles) - set(PARTS):
+        raise SystemExit(f"no such parts: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    sections = {}
+    for title in titles or PARTS:
         say(f"== {title}")
-        sections.append((title, part()))
-        print(sections[-1][1], flush=True)
-    write(sections)
+        sections[title] = PARTS[title]()
+        print(sections[title], flush=True)
+    write(sections, order=list(PARTS))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

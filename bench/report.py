@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -60,17 +60,24 @@ def machine() -> str:
     )
 
 
-def write(parts: Sequence[tuple[str, str]]) -> None:
-    """Put sections (title, markdown) between the two marks of the document."""
+def write(parts: Mapping[str, str], order: Sequence[str]) -> None:
+    """Put sections (title -> markdown) between the two marks of the document.
+
+    Each says where and when it was measured; those not measured now stay as they are.
+    """
     text = DOCUMENT.read_text(encoding="utf-8")
     before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    inside, end, after = rest.partition(_END)
     if not begin or not end:
         raise SystemExit(f"{DOCUMENT} has lost its marks {_BEGIN} and {_END}")
-    sections = "\n\n".join(f"## {title}\n\n{body}" for title, body in parts)
-    DOCUMENT.write_text(
-        f"{before}{begin}\n\n{machine()}\n\n{sections}\n\n{end}{after}", encoding="utf-8"
-    )
+    before_all, *old = inside.split("\n## ")
+    known = {title: body.strip() for title, _, body in (one.partition("\n") for one in old)}
+    where = machine()
+    known |= {title: f"{where}\n\n{body}" for title, body in parts.items()}
+    sections = "\n\n".join(f"## {title}\n\n{known[title]}" for title in order if title in known)
+    about = before_all.strip() if known.keys() != parts.keys() else ""  # of those left as they were
+    content = "\n\n".join(filter(None, (about, sections)))
+    DOCUMENT.write_text(f"{before}{begin}\n\n{content}\n\n{end}{after}", encoding="utf-8")
 
 
 def say(text: str) -> None:
