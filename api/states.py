@@ -193,6 +193,7 @@ class Reason(StrEnum):
     BMC_LOGIN_REFUSED = "bmc_login_refused"
     BMC_NO_CIPHER = "bmc_no_cipher"
     BMC_BUSY = "bmc_busy"
+    BMC_CERTIFICATE_CHANGED = "bmc_certificate_changed"
     BMC_REFUSED = "bmc_refused"
     BMC_LOGINS_SPENT = "bmc_logins_spent"
     BMC_NOT_IN_BAND = "bmc_not_in_band"
@@ -241,6 +242,7 @@ ADVICE: dict[Reason, str] = {
     Reason.BMC_NO_CIPHER: "Enable cipher suite 3 or 17 for IPMI over LAN in the BMC, or register it with bmc_type redfish.",
     Reason.BMC_BUSY: "The BMC has no free session: close other sessions with it or wait a minute, then retry the job.",
     Reason.BMC_REFUSED: "The line above has the BMC's own words; look at its web interface and event log, reset the BMC if it is stuck, then retry.",
+    Reason.BMC_CERTIFICATE_CHANGED: "If the BMC was replaced or got a new certificate, forget the old one (ModifyBMNodeAttributes with forget_bmc 1); if not, find out who answers at this address.",
     Reason.BMC_LOGINS_SPENT: "Several logins were refused there, and one more may lock us out: find the right credential, wait for half an hour, then scan again.",
     Reason.BMC_NOT_IN_BAND: "The machine's own way to its BMC does not answer: look whether it has one, and whether its IPMI interface is enabled in the firmware.",
     Reason.SCAN_CONFLICT: "Look which of the two is right, the registration or the machine; correct it with ModifyBMNodeAttributes or DeleteBMNodes, then scan again.",

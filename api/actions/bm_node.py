@@ -15,7 +15,7 @@ from api.actions.envelope import (
 )
 from api.domain import bm_nodes
 from api.registration.attributes import BMNodeAttributes
-from api.registration.fields import NodeId, NodeIds
+from api.registration.fields import Flag, NodeId, NodeIds
 from api.states import Role
 from api.store.bm_nodes import find_bm_nodes, matches
 from api.store.sealing import Seal
@@ -148,10 +148,15 @@ class ModifyBMNodeAttributesRequest(BMNodeRequest, BMNodeAttributes):
     """Fields to set; an empty text takes away what is not required."""
 
     node_id: NodeId
+    forget_bmc: Flag = Field(
+        0,
+        description="1: forget certificate and MAC of the BMC, after it was replaced; the next one "
+        "that answers at its address is taken for it.",
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> "ModifyBMNodeAttributesRequest":
-        if not self.given():
+        if not (self.given() or self.forget_bmc):
             raise ValueError("nothing to change was given")
         return self
 
@@ -170,5 +175,6 @@ def modify_bm_node_attributes(context: Context, request: ModifyBMNodeAttributesR
             settings.allowed_networks,
             request.node_id,
             request.given(),
+            forget_bmc=bool(request.forget_bmc),
         )
     return {}

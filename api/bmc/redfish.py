@@ -264,7 +264,7 @@ def _translated(ask: Callable[[], T]) -> T:
         return ask()
     except UnrecognizedCertificate:
         message = "shows another certificate than at first contact"
-        raise BmcError(Reason.BMC_LOGIN_REFUSED, message) from None
+        raise BmcError(Reason.BMC_CERTIFICATE_CHANGED, message) from None
     except RedfishError as error:
         is_busy = any(word in str(error.msgid) for word in _BUSY_MESSAGES)
         reason = Reason.BMC_BUSY if is_busy else Reason.BMC_REFUSED

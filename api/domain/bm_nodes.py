@@ -85,9 +85,18 @@ def register(
 
 
 def change(
-    connection: Connection, seal: Seal, allowed: Networks, node_id: str, given: Values
+    connection: Connection,
+    seal: Seal,
+    allowed: Networks,
+    node_id: str,
+    given: Values,
+    *,
+    forget_bmc: bool = False,
 ) -> None:
-    """Set fields of a registration, under the rules of a new one; refused while a job is at it."""
+    """Set fields of a registration, under the rules of a new one; refused while a job is at it.
+
+    `forget_bmc` takes the BMC for another one from now on, at the same address.
+    """
     row = registered(connection, [node_id])[node_id]
     not_busy(connection, [node_id])
     before = {name: value or "" if name in UNIQUE else value for name, value in _asked(row).items()}
@@ -100,7 +109,8 @@ def change(
     gone = [(field, "must not be empty") for field in missing if needs_all]
     _refuse(Malformed, [*gone, *registration.faults(after, allowed)])
     _refuse(Conflict, _taken(connection, {"": _different(before, changes)}, but=node_id))
-    _write(connection, node_id, stored(changes, seal) | _forgotten(before, after))
+    forgotten = _forgotten(before, after) | (_BMC_UNKNOWN if forget_bmc else {})
+    _write(connection, node_id, stored(changes, seal) | forgotten)
     if not needs_all and not missing:
         bm_nodes.move_bm_nodes(connection, {node_id: BmNodeStatus.NEW})
 

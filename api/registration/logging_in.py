@@ -136,6 +136,8 @@ def _take(candidate: Candidate, result: BmcResult) -> Outcome | None:
     if result.ok:
         return Outcome(candidate.attempt, candidate.logins[0].name, result)
     attempt = candidate.attempt
+    if result.reason == Reason.BMC_CERTIFICATE_CHANGED:  # who knows who that is
+        return Outcome(attempt, "", result)
     if result.reason != Reason.BMC_LOGIN_REFUSED:
         candidate.drop_way(attempt.kind, result)
         return None if candidate.ways else Outcome(attempt, "", result)

@@ -498,6 +498,7 @@ def test_a_machine_may_be_told_what_it_has_already(api: Api, provisioned: str) -
     [
         ({"hostname": "other"}, {"product", "bmc_mac", "hardware_source"}),
         ({"bmc_port": 624}, {"product", "hardware_source"}),
+        ({"forget_bmc": 1}, {"product", "hardware_source"}),
         ({"serial_number": "S2"}, set()),
     ],
     ids=str,

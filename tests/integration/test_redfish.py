@@ -109,7 +109,7 @@ def test_certificate_of_first_contact_is_told_and_held_to(bmc: RedfishBmc) -> No
     assert len(first.certificate) == 64
     assert again.ok
     assert (other.reason, other.message) == (
-        Reason.BMC_LOGIN_REFUSED,
+        Reason.BMC_CERTIFICATE_CHANGED,
         "shows another certificate than at first contact",
     )
     assert bmc.logins == 2  # to the other one, no password was shown

@@ -176,3 +176,12 @@ def test_nothing_counts_when_nobody_could_be_asked() -> None:
     with pytest.raises(CrewLost):
         let_in([candidate("a")], limits, lost)
     assert limits.counts == {"one": 0}
+
+
+def test_who_shows_another_certificate_is_asked_nothing_more() -> None:
+    bmcs = FakeBmcs(redfish=Reason.BMC_CERTIFICATE_CHANGED)
+
+    outcomes = let_in([candidate(RIGHT, "b", kinds=("redfish", "ipmi"))], FakeLimits(), bmcs.ask)
+
+    assert outcomes["one"].result.reason == Reason.BMC_CERTIFICATE_CHANGED
+    assert bmcs.asked == ["one redfish right"]
