@@ -185,6 +185,10 @@ def test_what_is_cancelled_while_it_boots_is_switched_off(
     assert lab.machine()["status"] == "new"
 
 
+@pytest.mark.skipif(
+    "FIRSTBOX_SLOW_TESTS" not in os.environ,
+    reason="test_inspect_faults interrupts a machine on paper; set FIRSTBOX_SLOW_TESTS=1",
+)
 def test_from_a_shell_a_running_system_is_interrupted_and_boots_again(
     lab: Lab, inspected: dict[str, Any]
 ) -> None:
