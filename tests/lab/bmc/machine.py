@@ -207,16 +207,27 @@ class Machine:
 
     def _has_ended(self) -> bool:
         """Whether the hook said which process the machine is, and that process ended."""
+        pid = self._process()
+        if not pid or _is_alive(pid):
+            return False
+        return self._process() == pid  # else it is another one by now
+
+    def _process(self) -> str:
+        """The machine's process; "" where the hook names none, or is just about to."""
         if self._state is None:
-            return False
+            return ""
         try:
-            pid = int(Path(f"{self._state}.pid").read_text())
-            status = Path(f"/proc/{pid}/stat").read_text()
+            return Path(f"{self._state}.pid").read_text().strip()
         except FileNotFoundError:
-            return Path(f"{self._state}.pid").exists()
-        except (ValueError, ProcessLookupError):
-            return False
-        return status.rpartition(")")[2].split()[0] == "Z"
+            return ""
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        status = Path("/proc", pid, "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _write(state: Path, words: dict[str, str]) -> None:
