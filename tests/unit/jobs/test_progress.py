@@ -135,3 +135,52 @@ def test_a_machines_text_is_one_printable_line(progress: Progress) -> None:
     assert text.startswith(f"{A} 192.0.2.1: a b?[31m?xxx")
     assert len(text) < 1300
     assert changes.nodes[A]["reason"] == Reason.TASK_FAILED
+
+
+@pytest.fixture
+def scan() -> Progress:
+    """Of a scan of ranges, which has no nodes."""
+    steps = STEPS[JobAction.SCAN_BM_NODES]
+    return Progress(steps, {}, dict.fromkeys(steps, 60.0))
+
+
+def found(ok: bool, reason: str = "", **entry: Any) -> dict[str, Any]:
+    return {"results": [{"ok": ok, "reason": reason, "message": "said so", **entry}]}
+
+
+def test_what_was_found_at_an_address_is_a_line_and_decides_nothing(scan: Progress) -> None:
+    scan.feed(event("playbook_on_task_start", role="bmc_sweep"))
+    scan.take()
+
+    scan.feed(event("runner_on_ok", role="bmc_sweep", res=found(True, address="10.1.0.1", node="")))
+    refused = found(False, "bmc_login_refused", address="10.1.0.2", node="")
+    scan.feed(event("runner_on_ok", role="bmc_sweep", res=refused))
+
+    changes = scan.take()
+    first, second = changes.lines
+    assert (first["text"], first["is_failure"]) == ("10.1.0.1: said so", False)
+    assert second["text"].startswith("10.1.0.2: said so. Correct the BMC's user name and password")
+    assert second["is_failure"]
+    assert (changes.nodes, scan.failed_task) == ({}, "")
+
+
+def test_an_entry_without_node_and_address_is_nobodys_line(scan: Progress) -> None:
+    scan.feed(event("playbook_on_task_start", role="bmc_sweep"))
+    scan.take()
+
+    scan.feed(event("runner_on_ok", role="bmc_sweep", res=found(True, node="n-nowhere1")))
+    scan.feed(event("runner_on_ok", role="bmc_sweep", res=found(True, address=["10.1.0.1"])))
+
+    assert not scan.take()
+
+
+def test_steps_without_nodes_begin_and_succeed(scan: Progress) -> None:
+    scan.feed(event("playbook_on_task_start", 1, role="bmc_sweep"))
+    scan.feed(event("playbook_on_task_start", 2, role="bmc_identify"))
+
+    changes = scan.take()
+    assert changes.steps[0]["status"] == "successful"
+    assert [line["text"] for line in changes.lines] == [
+        "step0 bmc_sweep begins",
+        "step1 bmc_identify begins",
+    ]
