@@ -133,7 +133,7 @@ def test_who_answers_in_a_range_is_said_kept_and_handed_on(sweep: Sweep, bmcs: I
         FIRST: ("found", "ipmi", 623),
         SECOND: ("found", "ipmi", 623),
     }
-    assert sweep.log == ["2 addresses answer as BMCs"]
+    assert sweep.log == ["2 addresses answer as BMC"]
 
 
 def test_an_operator_has_it_in_a_file_also_in_check_mode(

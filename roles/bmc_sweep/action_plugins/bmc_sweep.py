@@ -100,7 +100,8 @@ def _search(engine: Engine, settings: Settings, log: _Log, request: str, silence
         told=log.told,
         note=log.say,
     )
-    log.say(f"{len(found)} addresses answer as BMCs")
+    count = "1 address answers" if len(found) == 1 else f"{len(found)} addresses answer"
+    log.say(f"{count} as BMC")
     return found, [_answers(one) for one in found]
 
 
