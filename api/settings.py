@@ -5,12 +5,13 @@ import re
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 HostKeyPolicy = Literal["accept-new", "strict", "off"]
+ZoneId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class SshAccess(BaseModel):
@@ -73,7 +74,75 @@ class Settings(BaseSettings):
         default=[ip_network("0.0.0.0/0"), ip_network("::/0")],
         description="Networks (JSON list of CIDRs) the service may talk to; others are refused.",
     )
+    served_zones: list[ZoneId] = Field(
+        default=[],
+        description="Zones (JSON list) whose jobs this host's worker runs and whose machines its boot "
+        "server answers; empty means all of them.",
+    )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs one worker runs at a time.")
+    zone_concurrency: dict[ZoneId, Annotated[int, Field(ge=1, le=1000)]] = Field(
+        default={},
+        description="Jobs at work at the same time in a zone, all of its workers together, as JSON: "
+        '`{"z2": 4}`; the same on every host.',
+    )
+    slice_nodes: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="Nodes one worker takes of a job; larger jobs are cut into slices, which several "
+        "workers run side by side.",
+    )
+    provision_at_once: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="Machines that are installed at the same time, all jobs together; the same on "
+        "every host.",
+    )
+    max_failures: int = Field(
+        0,
+        ge=0,
+        description="Failed nodes after which a job starts no more of them, unless the request says "
+        "otherwise; 0 means that it goes on.",
+    )
+    lease: float = Field(
+        30,
+        ge=5,
+        le=600,
+        description="Seconds without a word after which a worker's jobs are another's; the same on "
+        "every host.",
+    )
+    chores: bool = Field(
+        True,
+        description="Whether this host's worker also prunes what is old and delivers webhooks.",
+    )
+    job_days: float = Field(365, ge=0, description="Days a finished job is kept; 0 means for ever.")
+    log_days: float = Field(
+        90, ge=0, description="Days the log of a finished job is kept; 0 means for ever."
+    )
+    run_days: float = Field(
+        30,
+        ge=0,
+        description="Days what ansible-playbook printed is kept in `$FIRSTBOX_HOME/runs`; 0 means "
+        "for ever.",
+    )
+    audit_days: float = Field(
+        0, ge=0, description="Days a row of the audit is kept, at least 30; 0 means for ever."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="How servers write their own log: `text` for people, `json` for machines.",
+    )
+    otlp_endpoint: str = Field(
+        "",
+        pattern=r"^(https?://[\x21-\x7e]+)?$",
+        description="Where traces are sent (OTLP over HTTP, such as `http://127.0.0.1:4318`); empty "
+        "means nowhere.",
+    )
+    webhook_deadline: float = Field(10, gt=0, le=60, description="Seconds a webhook has to answer.")
+    webhook_hours: float = Field(
+        24, gt=0, le=720, description="Hours a webhook that fails is tried again."
+    )
     queue_poll: float = Field(
         0.5, ge=0.05, le=10, description="Seconds between two looks of a worker into its queue."
     )

@@ -50,8 +50,54 @@ class Audit(SQLModel, table=True):
     user_id: str
     address: str
     action: str
-    ret_code: int
+    ret_code: int | None  # None: asked, and not answered yet
     text: str = ""
+    request_id: str = ""
+
+
+class Webhook(SQLModel, table=True):
+    """Somebody who wants to be told what happens, by HTTP."""
+
+    __tablename__ = "webhook"
+
+    webhook_id: str = Field(primary_key=True)
+    url: str
+    secret: str  # sealed; signs what is sent
+    events: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    description: str = ""
+    create_time: float
+
+
+class Delivery(SQLModel, table=True):
+    """One thing that happened, on its way to one webhook."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (Index("delivery_status_next", "status", "next_time"),)
+
+    number: int | None = Field(default=None, primary_key=True)
+    webhook_id: str = Field(
+        sa_column=Column(
+            ForeignKey("webhook.webhook_id", ondelete="CASCADE"), nullable=False, index=True
+        )
+    )
+    event: str = Field(max_length=32)
+    body: str = Field(sa_column=Column(Text, nullable=False))  # JSON, as it is sent
+    status: str = Field(max_length=16)
+    attempts: int = 0
+    create_time: float
+    next_time: float  # not before this; while somebody sends it, when another may try
+    finish_time: float | None = None
+    error: str = ""  # why the last attempt failed
+
+
+class Tally(SQLModel, table=True):
+    """A number that only grows, for `/metrics`: how often something happened, or how long it took."""
+
+    __tablename__ = "tally"
+
+    name: str = Field(primary_key=True, max_length=64)
+    labels: str = Field(primary_key=True)  # JSON object, names sorted
+    value: float
 
 
 class Node(SQLModel, table=True):
@@ -298,6 +344,9 @@ class Job(SQLModel, table=True):
     user_id: str
     command: str = ""  # of a direct run: what was typed in the shell
     retry_of: str = ""
+    priority: int = 5  # 1 goes first, 9 last
+    request_id: str = ""  # of the request that made it
+    trace: str = ""  # W3C traceparent of that request; "" where nothing is traced
     status: str = Field(index=True, max_length=16)
     pre_status: str = Field(default="", max_length=16)
     reason: str = ""
