@@ -1,0 +1,87 @@
+"""What a worker does beside its jobs: small things that are due again and again, one after another.
+
+A chore is a function and its interval. It works in portions of some seconds, so that the others come
+to their turn, and says whether there is more to do.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from api.errors import Busy
+from api.settings import Settings
+from api.store.session import open_database
+
+_LAST_WORDS = 15.0  # seconds a chore has to come to its end when the worker stops
+
+logger = logging.getLogger("firstbox.chores")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a chore works with."""
+
+    settings: Settings
+    engine: Engine
+    stop: threading.Event  # set when the worker stops: begin nothing new
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do again and again."""
+
+    name: str  # as in "cannot <name> just now"
+    interval: float  # seconds from its end to its next beginning
+    do: Callable[[Means], bool]  # True: more is left to do, and it is called again in its turn
+
+
+# All there are. Each runs in every worker that does chores: two may be at the same one.
+CHORES: tuple[Chore, ...] = ()
+
+
+@contextmanager
+def done_beside(settings: Settings, chores: Sequence[Chore] = CHORES) -> Iterator[None]:
+    """Chores are done in a thread of their own for as long as this lasts."""
+    if not settings.chores or not chores:
+        yield
+        return
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_work, args=(settings, chores, stop), name="chores", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(_LAST_WORDS)
+
+
+def _work(settings: Settings, chores: Sequence[Chore], stop: threading.Event) -> None:
+    engine = open_database(settings.database, pool_size=2)
+    means = Means(settings, engine, stop)
+    due = {chore.name: time.monotonic() for chore in chores}
+    try:
+        while not stop.wait(max(0.0, min(due.values()) - time.monotonic())):
+            for chore in chores:
+                if due[chore.name] <= time.monotonic() and not stop.is_set():
+                    pause = 0.0 if _do(chore, means) else chore.interval
+                    due[chore.name] = time.monotonic() + pause
+    finally:
+        engine.dispose()
+
+
+def _do(chore: Chore, means: Means) -> bool:
+    """Whether more is left to do. A chore that fails neither ends the others nor the worker."""
+    try:
+        return chore.do(means)
+    except Busy as error:
+        logger.warning("cannot %s just now: %s", chore.name, error)
+    except Exception:
+        logger.exception("a fault in a chore: cannot %s", chore.name)
+    return False
