@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import Busy, Conflict
+from api.store import tallies
 
 
 def open_database(url: str, *, pool_size: int = 5) -> Engine:
@@ -43,7 +44,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction: all of it or nothing. A database that is away raises Busy."""
     with translated(), engine.begin() as connection:
+        tallies.begin(connection)
         yield connection
+        tallies.write(connection)
 
 
 @contextmanager
