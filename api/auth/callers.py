@@ -28,6 +28,7 @@ from api.errors import Busy, NotProven
 from api.settings import Settings
 from api.states import Role
 from api.store import users
+from api.store.audit import Asking, add_audit
 from api.store.session import reading, writing
 
 _ROW_SECONDS = 1.5  # how long a row that was read counts as the present
@@ -256,13 +257,11 @@ class Callers:
         name = _possible(user_id)
         if self._failures.is_worth_a_row(name, address):
             with writing(self._engine) as connection:
-                users.add_audit(
+                add_audit(
                     connection,
-                    user_id=name,
-                    address=address,
-                    action="Login",
+                    Asking(name, address, "Login"),
+                    f"Login refused: {what}.",
                     ret_code=NotProven.ret_code,
-                    text=f"Login refused: {what}.",
                 )
 
     def _remember_proof(

@@ -50,13 +50,14 @@ class Audit(SQLModel, table=True):
     user_id: str
     address: str
     action: str
-    ret_code: int | None  # None: asked, and not answered yet
+    ret_code: int | None  # None: was asked; the end is the row that answers this one
     text: str = ""
     request_id: str = ""
+    answers: int | None = Field(default=None, index=True)  # number of the row of the asking
 
 
 class Webhook(SQLModel, table=True):
-    """Somebody who wants to be told what happens, by HTTP."""
+    """Somebody who wants to be told what happens, by HTTP, and whether they listen."""
 
     __tablename__ = "webhook"
 
@@ -66,6 +67,10 @@ class Webhook(SQLModel, table=True):
     events: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     description: str = ""
     create_time: float
+    failures: int = 0  # in a row
+    next_time: float = 0  # nothing is sent before this
+    error: str = ""  # what went wrong last
+    error_time: float | None = None
 
 
 class Delivery(SQLModel, table=True):
@@ -80,6 +85,7 @@ class Delivery(SQLModel, table=True):
             ForeignKey("webhook.webhook_id", ondelete="CASCADE"), nullable=False, index=True
         )
     )
+    event_id: str
     event: str = Field(max_length=32)
     body: str = Field(sa_column=Column(Text, nullable=False))  # JSON, as it is sent
     status: str = Field(max_length=16)

@@ -1,4 +1,4 @@
-"""Queries about users, their tokens, and the audit."""
+"""Queries about users and their tokens."""
 
 import hashlib
 import re
@@ -12,11 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from api.states import Role
 from api.store.ids import new_id
-from api.store.tables import Audit, Token, User, columns
+from api.store.tables import Token, User, columns
 
 USER = columns(User)
 TOKEN = columns(Token)
-AUDIT = columns(Audit)
 
 
 def find_users(
@@ -145,26 +144,6 @@ def revoke_token(connection: Connection, token_id: str) -> str | None:
     revoked = func.coalesce(TOKEN.c.revoke_time, time.time())  # the first time stays
     query = update(TOKEN).where(TOKEN.c.token_id == token_id).values(revoke_time=revoked)
     return connection.execute(query.returning(TOKEN.c.user_id)).scalar_one_or_none()
-
-
-def add_audit(
-    connection: Connection, *, user_id: str, address: str, action: str, ret_code: int, text: str
-) -> None:
-    """One more row in the audit."""
-    values = {
-        "time": time.time(),
-        "user_id": user_id,
-        "address": address,
-        "action": action,
-        "ret_code": ret_code,
-        "text": text,
-    }
-    connection.execute(insert(AUDIT).values(values))
-
-
-def get_audit(connection: Connection, *, limit: int) -> Sequence[Row[Any]]:
-    """The audit's last rows, the newest first."""
-    return connection.execute(select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)).all()
 
 
 def _sha256(token: str) -> str:
