@@ -1,8 +1,8 @@
 """The HTTP service: `create_app(settings)`."""
 
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,8 +18,12 @@ from api.boot.routes import boot_routes
 from api.domain.progress import RecentStatuses
 from api.errors import Busy, Malformed, OverLimit
 from api.jobs.queue import JobQueue
+from api.metrics import CONTENT_TYPE, Metrics
+from api.request_ids import RequestIds
 from api.settings import Settings
+from api.states import Role
 from api.store.session import check, open_database
+from api.trail import Threads, learn
 
 _THREADS = 16  # actions at work at the same time, each with its own database connection
 
@@ -45,8 +49,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.router.routes[:0] = boot_routes()  # first: a rack of machines asks at once
     app.add_exception_handler(HTTPException, _not_served)
+    app.add_middleware(RequestIds)
     app.add_api_route("/healthz", _healthz, methods=["GET"], summary="The process is up")
     app.add_api_route("/readyz", _readyz, methods=["GET"], summary="Database and queue answer")
+    app.add_api_route("/metrics", _metrics, methods=["GET"], summary="Figures, for Prometheus")
     return app
 
 
@@ -54,7 +60,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.database, pool_size=_THREADS)
-        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="action")
+        threads = Threads(_THREADS, thread_name_prefix="action")
+        app.state.metrics = Metrics()
         app.state.means = Means(
             settings,
             engine,
@@ -74,19 +81,48 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
 
 def _endpoint(settings: Settings, name: str | None) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        try:
-            body = read_body(await _body(request, settings.max_body))
-            asked = find_action(body, name)
-        except OverLimit as error:
-            return _json(refusal(name or "", error), 413)
-        except Malformed as error:
-            return _json(refusal(name or "", error), 400)
-        means: Means = request.app.state.means
-        address = request.client.host if request.client else ""
-        authorization = request.headers.get("authorization")
-        return _json(await answer(means, asked, body, authorization, address))
+        began = time.perf_counter()
+        asked, content, status = await _answer(request, settings, name)
+        action = asked if asked in ACTIONS else ""
+        seconds = time.perf_counter() - began
+        request.app.state.metrics.answered(action, content["ret_code"], seconds)
+        _log(request, content, seconds)
+        return _json(content, status)
 
     return endpoint
+
+
+async def _answer(
+    request: Request, settings: Settings, name: str | None
+) -> tuple[str, dict[str, Any], int]:
+    """The action that is asked for, as far as it can be told; the answer; and its HTTP status."""
+    try:
+        body = read_body(await _body(request, settings.max_body))
+        asked = find_action(body, name)
+    except OverLimit as error:
+        return name or "", refusal(name or "", error), 413
+    except Malformed as error:
+        return name or "", refusal(name or "", error), 400
+    means: Means = request.app.state.means
+    address = request.client.host if request.client else ""
+    authorization = request.headers.get("authorization")
+    learn(action=asked if asked in ACTIONS else "")
+    return asked, await answer(means, asked, body, authorization, address), 200
+
+
+def _log(request: Request, content: dict[str, Any], seconds: float) -> None:
+    """A line about a request, unless it only looked and was answered: those come by the thousand."""
+    action = ACTIONS.get(content["action"].removesuffix("Response"))
+    only_looked = action is not None and action.role == Role.VIEWER and not content["ret_code"]
+    logger.log(
+        logging.DEBUG if only_looked else logging.INFO,
+        "%s from %s: %d %s(%.3f s)",
+        action.name if action else "request",
+        request.client.host if request.client else "?",
+        content["ret_code"],
+        f"{content['message']} " if content["ret_code"] else "",
+        seconds,
+    )
 
 
 async def _body(request: Request, most: int) -> bytes:
@@ -118,6 +154,12 @@ async def _readyz(request: Request) -> Response:
     except Busy as error:
         return _json({"status": "not ready", "message": error.message}, 503)
     return _json({"status": "ready"})
+
+
+async def _metrics(request: Request) -> Response:
+    """Figures about requests, jobs, queues, machines and workers; nothing of any one machine."""
+    text = await run_in_threadpool(request.app.state.metrics.show)
+    return Response(text, media_type=CONTENT_TYPE)
 
 
 async def _not_served(_request: Request, error: Exception) -> Response:

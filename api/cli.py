@@ -9,7 +9,6 @@ import typer
 from api import image_commands
 from api.errors import FirstboxError
 from api.terminal import (
-    log_to_stderr,
     opened_database,
     read_settings,
     say,
@@ -111,11 +110,12 @@ def serve(
     worker: Annotated[bool, typer.Option(help="Run a worker beside the API.")] = True,
 ) -> None:
     """Answer the API, and run jobs, until told to stop."""
+    from api.logs import log_to_stderr
     from api.serving import serve as serve_until_stopped
 
     settings = read_settings()
     with opened_database(settings):
-        log_to_stderr()
+        log_to_stderr(settings.log_format)
     serve_until_stopped(settings, with_worker=worker)
 
 
@@ -123,10 +123,11 @@ def serve(
 def worker() -> None:
     """Run jobs of this machine's zone until told to stop."""
     from api.jobs.worker import work
+    from api.logs import log_to_stderr
 
     settings = read_settings()
     with opened_database(settings):
-        log_to_stderr()
+        log_to_stderr(settings.log_format)
     work(settings)
 
 
@@ -134,10 +135,11 @@ def worker() -> None:
 def boot() -> None:
     """Answer machines that are to boot over the network (DHCP, TFTP), until told to stop."""
     from api.boot.keeper import keep
+    from api.logs import log_to_stderr
 
     settings = read_settings()
     with opened_database(settings):
-        log_to_stderr()
+        log_to_stderr(settings.log_format)
     keep(settings)
 
 

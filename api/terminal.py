@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 
-def log_to_stderr() -> None:
-    """Servers' own words go to stderr, without the chatter of what they stand on."""
-    import logging
-
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for noisy in ("alembic", "dbos", "asyncssh"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
 def read_settings() -> "Settings":
     """This command's settings, or a sentence about what is wrong with them."""
     from pydantic import ValidationError

@@ -20,6 +20,7 @@ from api.domain.progress import RecentStatuses
 from api.domain.queueing import Queue
 from api.errors import FirstboxError, Malformed, OurFault
 from api.settings import Settings
+from api.trail import learn
 
 logger = logging.getLogger("firstbox.api")
 
@@ -105,6 +106,7 @@ async def _do(
     caller = await means.callers.admit(
         _text(body, "USER_ID"), _text(body, "PASSWORD"), authorization, address
     )
+    learn(user=caller.user_id)
     require(caller, action.role)
     request = _read(action, body)
     context = Context(

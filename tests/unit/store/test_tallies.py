@@ -29,9 +29,13 @@ def test_what_happens_again_is_added_up(any_engine: Engine) -> None:
 
 
 def test_what_is_undone_does_not_count(any_engine: Engine) -> None:
-    with pytest.raises(ZeroDivisionError), writing(any_engine) as connection:
-        add(connection, "ends", {})
-        raise ZeroDivisionError
+    def count_and_fail() -> None:
+        with writing(any_engine) as connection:
+            add(connection, "ends", {})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        count_and_fail()
     with writing(any_engine) as connection:
         add(connection, "others", {})
 
