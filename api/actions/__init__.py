@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.actions import bm_node, inspect, job, node, power, provision, scan, user
-from api.actions.envelope import ActionRequest, ActionResponse, Answer
+from api.actions import audit, bm_node, inspect, job, node, power, provision, scan, user
+from api.actions.envelope import ActionRequest, ActionResponse, Answer, Context
 from api.states import Role
 
 
@@ -19,11 +19,19 @@ class Action:
     role: Role
     # Answers from memory, without a thread and a look into the database, or says None.
     recall: Callable[[Any, Any], Answer | None] | None = None
+    # Of an action that reads: whether this request starts something, or reveals a secret.
+    does_more: Callable[[Any, Any], bool] | None = None
 
     @property
     def name(self) -> str:
         """The action's name on the wire, as its request model is called."""
         return self.request.__name__.removesuffix("Request")
+
+    def is_audited(self, context: Context, request: ActionRequest) -> bool:
+        """Whether the audit has to know of this request."""
+        if self.name.startswith(("Describe", "Get")):
+            return self.does_more is not None and self.does_more(context, request)
+        return True
 
 
 _TABLE = (
@@ -42,6 +50,7 @@ _TABLE = (
         bm_node.DescribeBMNodesResponse,
         bm_node.describe_bm_nodes,
         Role.VIEWER,
+        does_more=bm_node.shows_passwords,
     ),
     Action(
         bm_node.RegisterBMNodesRequest,
@@ -84,6 +93,7 @@ _TABLE = (
         power.GetBMNodesPowerResponse,
         power.get_bm_nodes_power,
         Role.VIEWER,
+        does_more=power.asks_the_bmcs,
     ),
     Action(
         provision.ProvisionBMNodesRequest,
@@ -144,6 +154,9 @@ _TABLE = (
         Role.VIEWER,
     ),
     Action(user.DeleteUsersRequest, user.DeleteUsersResponse, user.delete_users, Role.ADMIN),
+    Action(
+        audit.DescribeAuditRequest, audit.DescribeAuditResponse, audit.describe_audit, Role.ADMIN
+    ),
 )
 
 ACTIONS: dict[str, Action] = {action.name: action for action in _TABLE}

@@ -54,6 +54,13 @@ class DescribeBMNodesResponse(ActionResponse):
     total_count: int
 
 
+def shows_passwords(context: Context, request: DescribeBMNodesRequest) -> bool:
+    """Whether the answer has BMC passwords in clear."""
+    return context.caller.role == Role.ADMIN and (
+        request.fields is None or "ipmi" in request.fields
+    )
+
+
 def describe_bm_nodes(context: Context, request: DescribeBMNodesRequest) -> Answer:
     """Show registered machines; BMC passwords are for admins only, others read `******`."""
     not_too_many(context, len(request.node_ids or []))

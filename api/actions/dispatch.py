@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from api.actions import ACTIONS, Action
+from api.actions.auditing import audited, write_refused
 from api.actions.envelope import ActionRequest, Answer, Context
 from api.auth.callers import Callers
 from api.auth.roles import require
 from api.domain.progress import RecentStatuses
 from api.domain.queueing import Queue
-from api.errors import FirstboxError, Malformed, OurFault
+from api.errors import FirstboxError, Malformed, NotAllowed, OurFault
 from api.settings import Settings
 from api.trail import learn
 
@@ -107,16 +108,26 @@ async def _do(
         _text(body, "USER_ID"), _text(body, "PASSWORD"), authorization, address
     )
     learn(user=caller.user_id)
-    require(caller, action.role)
-    request = _read(action, body)
     context = Context(
-        means.settings, means.engine, means.queue, caller, means.callers, means.statuses
+        means.settings, means.engine, means.queue, caller, means.callers, means.statuses, address
     )
+    loop = asyncio.get_running_loop()
+    try:
+        require(caller, action.role)
+    except NotAllowed as error:
+        await loop.run_in_executor(means.threads, write_refused, context, name, error)
+        raise
+    request = _read(action, body)
     known = action.recall(context, request) if action.recall else None
     if known is not None:
         return known
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(means.threads, action.handler, context, request)
+    return await loop.run_in_executor(means.threads, _carry_out, action, context, request)
+
+
+def _carry_out(action: Action, context: Context, request: ActionRequest) -> Answer:
+    if action.is_audited(context, request):
+        return audited(context, action.name, request, action.handler)
+    return action.handler(context, request)
 
 
 def _text(body: dict[str, Any], field: str) -> str | None:

@@ -60,6 +60,18 @@ class AnyRequest(ActionRequest):
     request_type: Literal["Node", "BMNode"] | None = None
 
 
+class AuditRequest(ActionRequest):
+    """A request about the audit."""
+
+    request_type: Literal["Audit"] | None = None
+
+
+class WebhookRequest(ActionRequest):
+    """A request about webhooks."""
+
+    request_type: Literal["Webhook"] | None = None
+
+
 class UserRequest(ActionRequest):
     """A request about users."""
 
@@ -92,6 +104,7 @@ class Context:
     caller: Caller
     callers: Callers
     statuses: RecentStatuses
+    address: str = ""  # where the call comes from
 
 
 Answer = dict[str, Any]

@@ -86,6 +86,11 @@ class GetBMNodesPowerResponse(ActionResponse):
     job_id: str = Field(description="Of the job that asks the BMCs, or empty.")
 
 
+def asks_the_bmcs(_context: Context, request: GetBMNodesPowerRequest) -> bool:
+    """Whether this starts a job."""
+    return bool(request.refresh)
+
+
 def get_bm_nodes_power(context: Context, request: GetBMNodesPowerRequest) -> Answer:
     """Show whether machines run, as their BMCs said last."""
     if request.refresh:

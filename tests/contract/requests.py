@@ -61,4 +61,5 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
         "CreateUser": lambda: {"user_id": "bob", "password": api.password("a new long password")},
         "ModifyUserAttributes": lambda: {"user_id": "viewer", "role": "operator"},
         "DeleteUsers": lambda: {"user_ids": ["viewer"]},
+        "DescribeAudit": dict,
     }
