@@ -65,7 +65,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
         app.state.means = Means(
             settings,
             engine,
-            JobQueue(engine),
+            JobQueue(engine, settings),
             Callers(settings, engine),
             RecentStatuses(),
             threads,

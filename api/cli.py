@@ -38,6 +38,10 @@ PasswordFile = Annotated[
     Path | None,
     typer.Option(help="File whose first line is the password; `-` reads standard input."),
 ]
+Zones = Annotated[
+    list[str] | None,
+    typer.Option("--zone", help="Zone to serve, may be repeated; else FIRSTBOX_SERVED_ZONES."),
+]
 AskPassword = Annotated[bool, typer.Option("--ask-password", help="Ask for the password.")]
 UserId = Annotated[str, typer.Argument(help="User id.")]
 
@@ -120,24 +124,30 @@ def serve(
 
 
 @app.command()
-def worker() -> None:
-    """Run jobs of this machine's zone until told to stop."""
+def worker(
+    zone: Zones = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Jobs at a time; else FIRSTBOX_WORKER_CONCURRENCY."),
+    ] = None,
+) -> None:
+    """Run jobs until told to stop."""
     from api.jobs.worker import work
     from api.logs import log_to_stderr
 
-    settings = read_settings()
+    settings = read_settings(served_zones=zone, worker_concurrency=concurrency)
     with opened_database(settings):
         log_to_stderr(settings.log_format)
     work(settings)
 
 
 @app.command()
-def boot() -> None:
+def boot(zone: Zones = None) -> None:
     """Answer machines that are to boot over the network (DHCP, TFTP), until told to stop."""
     from api.boot.keeper import keep
     from api.logs import log_to_stderr
 
-    settings = read_settings()
+    settings = read_settings(served_zones=zone)
     with opened_database(settings):
         log_to_stderr(settings.log_format)
     keep(settings)

@@ -5,7 +5,7 @@ import re
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -310,7 +310,11 @@ class Settings(BaseSettings):
         )
 
 
-def load_settings() -> Settings:
-    """Settings of this process; the environment wins over `$FIRSTBOX_HOME/firstbox.env`."""
+def load_settings(**given: Any) -> Settings:
+    """Settings of this process; the environment wins over `$FIRSTBOX_HOME/firstbox.env`.
+
+    Values that are `given` and not None win over both.
+    """
     home = Path(os.environ.get("FIRSTBOX_HOME", Settings.model_fields["home"].default))
-    return Settings(_env_file=home.expanduser() / "firstbox.env")  # type: ignore[call-arg]
+    set_here = {name: value for name, value in given.items() if value is not None}
+    return Settings(_env_file=home.expanduser() / "firstbox.env", **set_here)  # type: ignore[call-arg]

@@ -1,10 +1,8 @@
 """Every status there is, and which may follow which. Data only: rules live in `domain`."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
-DEFAULT_ZONE = (
-    "default"  # where a node is unless somebody says otherwise; its workers run every job
-)
+DEFAULT_ZONE = "default"  # where a node is unless somebody says otherwise
 RAMDISK = "ramdisk"  # stands for an os_version and a method of its own
 
 
@@ -107,6 +105,14 @@ class WorkStatus(StrEnum):
     FAILED = "failed"
 
 
+class Priority(IntEnum):
+    """Which of the jobs that wait goes first: the one with the smaller number."""
+
+    HIGH = 1
+    NORMAL = 5
+    LOW = 9
+
+
 class ScanOutcome(StrEnum):
     """What a scan made of one address that answered."""
 
@@ -133,6 +139,14 @@ ROLE_ORDER: dict[Role, int] = {role: rank for rank, role in enumerate(Role)}
 BOOTING: frozenset[JobAction] = frozenset(
     {JobAction.PROVISION_BM_NODES, JobAction.INSPECT_BM_NODES}
 )
+
+# Jobs somebody waits for at a console go before those that take an hour anyway.
+PRIORITIES: dict[JobAction, Priority] = {
+    JobAction.POWER_ON_BM_NODES: Priority.HIGH,
+    JobAction.POWER_OFF_BM_NODES: Priority.HIGH,
+    JobAction.REBOOT_BM_NODES: Priority.HIGH,
+    JobAction.GET_BM_NODES_POWER: Priority.HIGH,
+}
 
 # A job's steps are its playbook's roles, in order.
 STEPS: dict[JobAction, tuple[str, ...]] = {
@@ -225,6 +239,7 @@ class Reason(StrEnum):
     RUN_ENDED = "run_ended"
     WORKER_LOST = "worker_lost"
     NODES_FAILED = "nodes_failed"
+    TOO_MANY_FAILURES = "too_many_failures"
     TASK_FAILED = "task_failed"
 
 
@@ -273,6 +288,7 @@ ADVICE: dict[Reason, str] = {
     Reason.RUN_ENDED: "The playbook ended before its time: the log's last lines say where; retry the job.",
     Reason.WORKER_LOST: "Workers died under this job several times: look at the worker's memory and its log, then retry.",
     Reason.NODES_FAILED: "See the failed nodes below; RetryJob runs those alone.",
+    Reason.TOO_MANY_FAILURES: "Nothing was done to this node: as many others had failed as the job allows. Mend those first, then RetryJob runs what is left.",
     Reason.TASK_FAILED: "The line above has Ansible's own words; mend what it names and retry the job.",
 }
 

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 
-def read_settings() -> "Settings":
-    """This command's settings, or a sentence about what is wrong with them."""
+def read_settings(**given: Any) -> "Settings":
+    """This command's settings, or a sentence about what is wrong with them.
+
+    What was `given` on the command line, and is not None, wins.
+    """
     from pydantic import ValidationError
 
     from api.settings import load_settings
 
     try:
-        return load_settings()
+        return load_settings(**given)
     except ValidationError as error:
         # The value may be a secret: the sentence leaves it out.
         faults = [f"FIRSTBOX_{_path(one['loc'])}: {one['msg']}" for one in error.errors()]

@@ -22,7 +22,8 @@ from sqlalchemy import insert
 from api.states import DEFAULT_ZONE, BmNodeStatus, JobAction
 from api.store.bm_nodes import BM_NODE
 from api.store.boots import open_boot, token_of
-from api.store.jobs import Run, claim, create_job
+from api.store.jobs import Part, create_job
+from api.store.runs import Run, claim
 from api.store.sealing import Seal
 from api.store.session import writing
 from bench.report import Line, above, below, say, table
@@ -116,9 +117,8 @@ def plant_boots(server: BootServer) -> list[str]:
         job_id = create_job(
             connection,
             JobAction.PROVISION_BM_NODES,
-            statuses,
+            [Part(DEFAULT_ZONE, statuses)],
             user_id="bench",
-            zone_id=DEFAULT_ZONE,
         )
         claim(connection, Run(job_id, 1, "bench"), 3600)
         boots = [

@@ -22,7 +22,7 @@ from api.jobs.recorder import Recorder
 from api.jobs.runner import run_playbook
 from api.settings import Settings
 from api.states import STEPS, JobAction
-from api.store import jobs
+from api.store import jobs, runs
 from api.store.session import open_database, writing
 from bench.report import Line, above, below, say, table
 from tests.nodes import plant_nodes
@@ -146,8 +146,8 @@ def job(settings: Settings, url: str) -> Iterator[tuple[Engine, Recorder, list[s
     try:
         with writing(engine) as connection:
             job_id = rules.begin(connection, JobAction.COLLECT_NODES, node_ids, user_id="bench")
-            run = jobs.Run(job_id, 1, "bench")
-            assert jobs.claim(connection, run, lease=3600)
+            run = runs.Run(job_id, 1, "bench")
+            assert runs.claim(connection, run, lease=3600)
         yield engine, Recorder(engine, settings, run), node_ids
     finally:
         engine.dispose()

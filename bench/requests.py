@@ -26,10 +26,11 @@ from api.actions.node import DescribeNodesRequest, describe_nodes
 from api.auth.callers import Caller, Callers
 from api.auth.credentials import seal
 from api.domain import jobs as rules
+from api.domain.ending import end
 from api.domain.progress import RecentStatuses
 from api.settings import Settings
-from api.states import STEPS, JobAction, Role, WorkStatus, step_status
-from api.store import jobs
+from api.states import STEPS, JobAction, Role, WorkStatus
+from api.store import jobs, runs
 from api.store.hardware import record_hardware
 from api.store.nodes import NODE
 from api.store.session import open_database, writing
@@ -152,26 +153,26 @@ def sealed(home: Service) -> str:
     return seal(jwks, PASSWORD, time.time())
 
 
-def make_job(engine: Engine, node_ids: list[str]) -> jobs.Run:
+def make_job(engine: Engine, node_ids: list[str]) -> runs.Run:
     """A job that we hold ourselves, so that no worker takes it."""
     with writing(engine) as connection:
         job_id = rules.begin(connection, JobAction.COLLECT_NODES, node_ids, user_id="bench")
-        run = jobs.Run(job_id, 1, "bench")
-        assert jobs.claim(connection, run, lease=3600)
+        run = runs.Run(job_id, 1, "bench")
+        assert runs.claim(connection, run, lease=3600)
     return run
 
 
-def finish(engine: Engine, run: jobs.Run) -> None:
+def finish(engine: Engine, run: runs.Run) -> None:
     """End the job well, for all of its nodes."""
     with writing(engine) as connection:
         node_ids = [row.node_id for row in jobs.get_job_nodes(connection, run.job_id)]
         done = {node_id: {"status": WorkStatus.SUCCESSFUL, "step_index": 2} for node_id in node_ids}
-        jobs.write_changes(connection, run, jobs.Changes(nodes=done))
-        job = jobs.lock_run(connection, run)
-        rules.end(connection, job, None, "")
+        runs.write_changes(connection, run, runs.Changes(nodes=done))
+        part = runs.lock_run(connection, run)
+        end(connection, part, None, "")
 
 
-def go_on(engine: Engine, run: jobs.Run, node_ids: list[str], stop: threading.Event) -> None:
+def go_on(engine: Engine, run: runs.Run, node_ids: list[str], stop: threading.Event) -> None:
     """Events as a run has them: something new every quarter of a second."""
     number = 0
     while not stop.wait(0.25):
@@ -179,8 +180,8 @@ def go_on(engine: Engine, run: jobs.Run, node_ids: list[str], stop: threading.Ev
         node_id = node_ids[number % len(node_ids)]
         nodes = {node_id: {"status": WorkStatus.RUNNING, "step_index": index}}
         with writing(engine) as connection:
-            changes = jobs.Changes(status=step_status(index), nodes=nodes)
-            jobs.write_changes(connection, run, changes)
+            changes = runs.Changes(step_index=index, nodes=nodes)
+            runs.write_changes(connection, run, changes)
         number += 1
 
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from api.domain.queueing import Entry, Limits
 from api.errors import Busy
 
 
@@ -9,10 +10,11 @@ class RecordingQueue:
     """A queue that keeps what was put into it."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[str, int, str]] = []
+        self.limits = Limits()
+        self.entries: list[Entry] = []
 
-    def enqueue(self, connection: Connection, job_id: str, attempt: int, zone_id: str) -> None:
-        self.entries.append((job_id, attempt, zone_id))
+    def enqueue(self, connection: Connection, entry: Entry) -> None:
+        self.entries.append(entry)
 
     def check(self) -> None:
         pass
@@ -21,7 +23,9 @@ class RecordingQueue:
 class BusyQueue:
     """A queue that cannot be reached."""
 
-    def enqueue(self, connection: Connection, job_id: str, attempt: int, zone_id: str) -> None:
+    limits = Limits()
+
+    def enqueue(self, connection: Connection, entry: Entry) -> None:
         raise Busy
 
     def check(self) -> None:

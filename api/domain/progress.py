@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from sqlalchemy import Connection, Row
 
 from api.domain.nodes import wire_time
-from api.states import ADVICE, FINISHED, Reason, WorkStatus
+from api.states import ADVICE, FINISHED, Priority, Reason, WorkStatus
 from api.store import jobs
 
 
@@ -92,11 +92,13 @@ def describe(
     total, rows = jobs.find_jobs(
         connection, conditions, sort_key=sort_key, reverse=reverse, limit=limit, offset=offset
     )
-    counts = jobs.count_nodes(connection, [row.job_id for row in rows])
-    return total, [_job(row, counts[row.job_id]) for row in rows]
+    found = [row.job_id for row in rows]
+    counts = jobs.count_nodes(connection, found)
+    slices = jobs.slices_of(connection, found)
+    return total, [_job(row, counts[row.job_id], slices[row.job_id]) for row in rows]
 
 
-def _job(job: Row[Any], counts: dict[str, int]) -> dict[str, Any]:
+def _job(job: Row[Any], counts: dict[str, int], slices: Row[Any]) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "job_action": job.action,
@@ -108,7 +110,9 @@ def _job(job: Row[Any], counts: dict[str, int]) -> dict[str, Any]:
         "command": job.command,
         "retry_of": job.retry_of,
         "zone_id": job.zone_id,
-        "attempt": job.attempt,
+        "priority": Priority(job.priority).name.lower(),
+        "slice_count": slices.slices,
+        "attempt": slices.attempt,
         "create_time": wire_time(job.create_time),
         "start_time": wire_time(job.start_time),
         "finish_time": wire_time(job.finish_time),
@@ -122,12 +126,21 @@ def _step(row: Row[Any]) -> dict[str, Any]:
     return {
         "index": row.step_index,
         "name": row.name,
-        "status": row.status,
+        "status": _step_status(row),
         "started": wire_time(row.start_time),
-        "finished": wire_time(row.finish_time),
+        "finished": wire_time(None if row.waiting or row.running else row.finish_time),
         "deadline": wire_time(row.deadline),
         "error": row.error,
     }
+
+
+def _step_status(row: Row[Any]) -> WorkStatus:
+    """Of a step over all slices: it runs from the first one's begin to the last one's end."""
+    if row.running or (row.waiting and (row.successful or row.failed)):
+        return WorkStatus.RUNNING
+    if row.waiting:
+        return WorkStatus.WAITING
+    return WorkStatus.FAILED if row.failed and not row.successful else WorkStatus.SUCCESSFUL
 
 
 def _node(row: Row[Any]) -> dict[str, Any]:
@@ -151,6 +164,6 @@ def _progress(job: Row[Any], steps: Sequence[Row[Any]], nodes: Sequence[Row[Any]
         return 1.0
     over = (WorkStatus.SUCCESSFUL, WorkStatus.FAILED)
     if not nodes:
-        return round(sum(step.status in over for step in steps) / len(steps), 3)
+        return round(sum(_step_status(step) in over for step in steps) / len(steps), 3)
     done = sum(len(steps) if row.status in over else row.step_index for row in nodes)
     return round(done / (len(steps) * len(nodes)), 3)

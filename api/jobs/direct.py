@@ -16,11 +16,11 @@ from sqlalchemy import Engine
 
 from api.domain import jobs as rules
 from api.errors import FirstboxError
-from api.jobs.lease import LEASE, RENEW, new_worker_id
+from api.jobs.lease import Lease, new_worker_id
 from api.jobs.recorder import Recorder
 from api.settings import Settings, load_settings
 from api.states import PLAYBOOKS, POWER_STATES, JobAction
-from api.store import jobs
+from api.store import runs
 from api.store.session import open_database, writing
 
 
@@ -30,21 +30,21 @@ def main() -> int:
     engine = open_database(settings.database, pool_size=3)
     lines = iter(sys.stdin)
     try:
-        run = _begin(engine, json.loads(next(lines)))
+        run = _begin(engine, Lease(settings.lease), json.loads(next(lines)))
     except FirstboxError as error:
         _say({"error": error.message})
         return 1
-    _say({"job_id": run.job_id})
+    _say({"job_id": run.job_id, "run": run.name})
     try:
         return _follow(engine, settings, run, lines)
-    except jobs.RunLost:
+    except runs.RunLost:
         return 3
     except FirstboxError as error:
         print(f"Firstbox: the end of this run is not recorded: {error}", file=sys.stderr)
         return 1
 
 
-def _begin(engine: Engine, start: dict[str, Any]) -> jobs.Run:
+def _begin(engine: Engine, lease: Lease, start: dict[str, Any]) -> runs.Run:
     action, options = asked_for(start["playbook"], start["variables"])
     with writing(engine) as connection:
         job_id = rules.begin(
@@ -55,8 +55,8 @@ def _begin(engine: Engine, start: dict[str, Any]) -> jobs.Run:
             command=start["command"],
             options=options,
         )
-        run = jobs.Run(job_id, 1, f"shell.{new_worker_id()}")
-        jobs.claim(connection, run, LEASE)
+        run = runs.Run(job_id, 1, f"shell.{new_worker_id()}")
+        runs.claim(connection, run, lease.seconds)
     return run
 
 
@@ -79,9 +79,9 @@ def _is_true(value: str) -> bool:
     return value.lower() in ("1", "true", "yes", "on")
 
 
-def _follow(engine: Engine, settings: Settings, run: jobs.Run, lines: Iterator[str]) -> int:
+def _follow(engine: Engine, settings: Settings, run: runs.Run, lines: Iterator[str]) -> int:
     recorder = Recorder(engine, settings, run)
-    watch = _Watch(engine, run, recorder)
+    watch = _Watch(engine, Lease(settings.lease), run, recorder)
     watch.start()
     rc = None
     try:
@@ -101,9 +101,10 @@ def _follow(engine: Engine, settings: Settings, run: jobs.Run, lines: Iterator[s
 class _Watch(threading.Thread):
     """Holds the lease while the playbook runs; ends the playbook when the job must stop."""
 
-    def __init__(self, engine: Engine, run: jobs.Run, recorder: Recorder) -> None:
+    def __init__(self, engine: Engine, lease: Lease, run: runs.Run, recorder: Recorder) -> None:
         super().__init__(name="watch", daemon=True)
         self._engine = engine
+        self._lease = lease
         self._run = run
         self._recorder = recorder
         self._over = threading.Event()
@@ -111,7 +112,7 @@ class _Watch(threading.Thread):
         self.was_late = False
 
     def run(self) -> None:
-        while not self._over.wait(RENEW):
+        while not self._over.wait(self._lease.renew):
             self.was_late = self._recorder.is_late()
             if self.was_late or self._must_stop():
                 self._stop_playbook()
@@ -123,8 +124,8 @@ class _Watch(threading.Thread):
     def _must_stop(self) -> bool:
         try:
             with writing(self._engine) as connection:
-                return jobs.renew(connection, self._run, LEASE)
-        except jobs.RunLost:
+                return runs.renew(connection, self._run, self._lease.seconds)
+        except runs.RunLost:
             return True  # the job was taken for dead: it may be another's by now
         except FirstboxError:
             return False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def make(name: str) -> Path:
-    """A fresh directory, mode 0700, for the run `name` (`<job>.<attempt>`)."""
+    """A fresh directory, mode 0700, for the run `name` (`<job>.<slice>.<attempt>`)."""
     return Path(tempfile.mkdtemp(prefix=_prefix(name), dir=_parent()))
 
 

@@ -1,12 +1,26 @@
-"""Who holds a job, and how long without a word, in seconds; the three must stay in this order."""
+"""Who holds a slice of a job, and how long without a word."""
 
 import os
 import socket
 import uuid
+from dataclasses import dataclass
 
-RENEW = 5.0  # between two renewals
-SILENCE = 18.0  # the guard ends a run whose worker renewed nothing for this long
-LEASE = 30.0  # after this another worker may take the job
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Times in seconds that must stay in this order: renew, silence, seconds."""
+
+    seconds: float  # after this another worker may take the slice
+
+    @property
+    def renew(self) -> float:
+        """Between two renewals."""
+        return self.seconds / 6
+
+    @property
+    def silence(self) -> float:
+        """The guard ends a run whose worker renewed nothing for this long."""
+        return self.seconds * 0.6
 
 
 def new_worker_id() -> str:

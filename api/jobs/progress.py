@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from api.states import ADVICE, Reason, WorkStatus, step_status
-from api.store.jobs import Changes
+from api.store.runs import Changes
 
 Event = Mapping[str, Any]
 _RESULTS = frozenset(
@@ -63,7 +63,7 @@ class Progress:
         self._current = index
         name = self._steps[index]
         self.deadline = now + self._patience[name]
-        self._changes.status = step_status(index)
+        self._changes.step_index = index
         self._changes.steps[index] = {
             "status": WorkStatus.RUNNING,
             "start_time": now,

@@ -1,19 +1,21 @@
 """The job engine's one seam: everything we ask of DBOS stands here.
 
 DBOS keeps who waits in which queue, in our own database, so that a job and its place in the queue
-are committed together. What it does not give (leases, takeover) stands in the job table.
+are committed together. What it does not give (leases, takeover) stands in the job_slice table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import Connection, Engine
 
+from api.domain.queueing import Entry, Limits
 from api.settings import Settings
-from api.states import DEFAULT_ZONE
+from api.store.runs import run_name
 from api.store.session import translated
 
-_WORKFLOW = "run_job"
+_WORKFLOW = "run_slice"
 # Pinned: DBOS hands a job only to workers of the version it was enqueued under, and an upgrade
 # must not strand what waits.
 _VERSION = "1"
@@ -26,9 +28,12 @@ def prepare(settings: Settings) -> None:
 
 
 class JobQueue:
-    """Where jobs wait; implements `api.domain.queueing.Queue`."""
+    """Where slices of jobs wait; implements `api.domain.queueing.Queue`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.limits = Limits(
+            settings.slice_nodes, settings.provision_at_once, settings.max_failures
+        )
         self._client = DBOSClient(
             system_database_engine=engine,
             application_name=_NAME,
@@ -36,29 +41,32 @@ class JobQueue:
             retry_connection_errors=False,
         )
 
-    def enqueue(self, connection: Connection, job_id: str, attempt: int, zone_id: str) -> None:
-        """Put an attempt of a job in the zone's queue, in the caller's transaction."""
+    def enqueue(self, connection: Connection, entry: Entry) -> None:
+        """Put an attempt of a slice in its zone's queue, in the caller's transaction."""
         self._client.enqueue_in_transaction(
             connection,
             {
                 "workflow_name": _WORKFLOW,
-                "queue_name": _queue(zone_id),
-                "workflow_id": _entry(job_id, attempt),
+                "queue_name": _queue(entry.zone_id),
+                "workflow_id": run_name(entry.job_id, entry.slice_index, entry.attempt),
                 "app_version": _VERSION,
+                "priority": entry.priority,
             },
-            job_id,
-            attempt,
+            entry.job_id,
+            entry.slice_index,
+            entry.attempt,
         )
 
-    def free(self, job_id: str, attempt: int) -> None:
+    def free(self, job_id: str, slice_index: int, attempt: int) -> None:
         """End the entry of an attempt whose worker died, so that it counts as running no more."""
         with translated():
-            self._client.cancel_workflow(_entry(job_id, attempt))
+            self._client.cancel_workflow(run_name(job_id, slice_index, attempt))
 
-    def is_waiting(self, job_id: str, attempt: int) -> bool:
+    def is_waiting(self, job_id: str, slice_index: int, attempt: int) -> bool:
         """True while the entry waits in its queue; False once a worker took it, or it is gone."""
         with translated():
-            found = self._client.list_workflows(workflow_ids=[_entry(job_id, attempt)])
+            name = run_name(job_id, slice_index, attempt)
+            found = self._client.list_workflows(workflow_ids=[name])
         return bool(found) and found[0].status in ("ENQUEUED", "DELAYED")
 
     def check(self) -> None:
@@ -67,17 +75,49 @@ class JobQueue:
             self._client.list_workflows(limit=1)
 
 
-def work(settings: Settings, worker_id: str, run_job: Callable[[str, int], None]) -> DBOS:
-    """Call `run_job(job_id, attempt)` for what waits in this zone's queue, until destroyed.
+class Server:
+    """Takes slices out of the queues of some zones, or of all of them, until it is closed.
 
-    At most `worker_concurrency` calls at a time, each in a thread of its own.
+    Each is a call of `run_slice(job_id, slice_index, attempt)` in a thread of its own.
     """
 
-    @DBOS.workflow(name=_WORKFLOW)
-    def run(job_id: str, attempt: int) -> None:
-        run_job(job_id, attempt)
+    def __init__(
+        self, settings: Settings, worker_id: str, run_slice: Callable[[str, int, int], None]
+    ) -> None:
+        self._settings = settings
+        self._known: set[str] = set()
 
-    config: DBOSConfig = {
+        @DBOS.workflow(name=_WORKFLOW)
+        def run(job_id: str, slice_index: int, attempt: int) -> None:
+            run_slice(job_id, slice_index, attempt)
+
+        self._dbos = DBOS(config=_config(settings, worker_id))
+        if settings.served_zones:
+            DBOS.listen_queues([_queue(zone_id) for zone_id in settings.served_zones])
+        DBOS.launch()
+        _limit_to_own(self._dbos, settings.worker_concurrency)
+        self.serve(settings.served_zones)
+
+    def serve(self, zones: Collection[str]) -> None:
+        """Make the queues of these zones, if they are not there yet."""
+        for zone_id in set(zones) - self._known:
+            most = self._settings.zone_concurrency.get(zone_id)
+            DBOS.register_queue(
+                _queue(zone_id),
+                worker_concurrency=min(self._settings.worker_concurrency, most or 64),
+                global_concurrency=most,
+                polling_interval_sec=self._settings.queue_poll,
+                on_conflict="always_update",
+            )
+            self._known.add(zone_id)
+
+    def close(self, seconds: int) -> None:
+        """Take nothing more, and wait so long for what runs."""
+        self._dbos.destroy(workflow_completion_timeout_sec=seconds)
+
+
+def _config(settings: Settings, worker_id: str) -> DBOSConfig:
+    return {
         "name": _NAME,
         "system_database_url": settings.database,
         "executor_id": worker_id,
@@ -88,21 +128,26 @@ def work(settings: Settings, worker_id: str, run_job: Callable[[str, int], None]
         "scheduler_polling_interval_sec": 3600.0,
         "notification_listener_polling_interval_sec": 2.0,
     }
-    worker = DBOS(config=config)
-    DBOS.listen_queues([_queue(DEFAULT_ZONE)])
-    DBOS.launch()
-    DBOS.register_queue(
-        _queue(DEFAULT_ZONE),
-        worker_concurrency=settings.worker_concurrency,
-        polling_interval_sec=settings.queue_poll,
-        on_conflict="always_update",
-    )
-    return worker
+
+
+def _limit_to_own(engine: DBOS, most: int) -> None:
+    """Hold this worker to `most` slices at a time, in all of its queues together.
+
+    DBOS keeps one limit per queue in the database, the same for every worker, and reads it before
+    each look into the queue: there we put our own.
+    """
+    system: Any = engine._sys_db
+    read, running = system.get_queue, engine._active_workflows_set
+
+    def get_queue(name: str) -> Any:
+        found = read(name)
+        if found is not None and name.startswith(_queue("")):
+            elsewhere = len(running.activeList()) - running.count_for_queue(name)
+            found._worker_concurrency = max(0, most - elsewhere)
+        return found
+
+    system.get_queue = get_queue
 
 
 def _queue(zone_id: str) -> str:
     return f"zone-{zone_id}"
-
-
-def _entry(job_id: str, attempt: int) -> str:
-    return f"{job_id}.{attempt}"

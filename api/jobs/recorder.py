@@ -8,15 +8,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from api.domain import jobs as rules
+from api.domain.ending import end
 from api.errors import Busy
 from api.jobs.progress import Progress
 from api.registration.plan import plan_of_options
 from api.registration.scan_request import addresses_of
 from api.settings import Settings
 from api.ssh.probe import LLDP_PATIENCE
-from api.states import FINISHED, STEPS, JobAction, Reason
-from api.store import jobs
+from api.states import STEPS, JobAction, Reason, WorkStatus
+from api.store import runs
 from api.store.nodes import names_of
 from api.store.session import reading, writing
 
@@ -31,16 +31,17 @@ Events = queue.SimpleQueue[Mapping[str, Any] | None]
 class Recorder:
     """Takes events from a queue, off the thread that reads them, and writes what they mean."""
 
-    def __init__(self, engine: Engine, settings: Settings, run: jobs.Run) -> None:
+    def __init__(self, engine: Engine, settings: Settings, run: runs.Run) -> None:
         self._engine = engine
         self._run = run
         self.events: Events = queue.SimpleQueue()
         self.error: Exception | None = None
         with reading(engine) as connection:
-            job = jobs.get_job(connection, run.job_id)
-            if job is None or job.status in FINISHED:
-                raise jobs.RunLost(run.job_id)
-            node_ids = [row.node_id for row in jobs.get_job_nodes(connection, run.job_id)]
+            job = runs.get_slice(connection, run.job_id, run.slice_index)
+            if job is None or job.status != WorkStatus.RUNNING:
+                raise runs.RunLost(run.name)
+            rows = runs.get_slice_nodes(connection, run.job_id, run.slice_index)
+            node_ids = [row.node_id for row in rows]
             self.nodes = names_of(connection, node_ids)
         self.action = JobAction(job.action)
         self.options: Mapping[str, Any] = job.options
@@ -63,7 +64,7 @@ class Recorder:
         self._thread.join()
 
     def end(self, *, was_late: bool, rc: int | None) -> None:
-        """Close, and end the job as its events and the playbook's exit code say.
+        """Close, and end the slice as its events and the playbook's exit code say.
 
         Raises what kept events from being written: RunLost, Busy, or a fault of ours.
         """
@@ -71,9 +72,9 @@ class Recorder:
         if self.error is not None:
             raise self.error
         with writing(self._engine) as connection:
-            job = jobs.lock_run(connection, self._run)
-            reason, message = self._verdict(cancelled=job.cancel, was_late=was_late, rc=rc)
-            rules.end(connection, job, reason, message)
+            part = runs.lock_run(connection, self._run)
+            reason, message = self._verdict(cancelled=part.cancel, was_late=was_late, rc=rc)
+            end(connection, part, reason, message)
 
     def _verdict(
         self, *, cancelled: bool, was_late: bool, rc: int | None
@@ -112,12 +113,12 @@ class Recorder:
         self._write(self.progress.take())
         return event is not None
 
-    def _write(self, changes: jobs.Changes) -> None:
+    def _write(self, changes: runs.Changes) -> None:
         give_up = time.monotonic() + _PATIENCE
         while changes:
             try:
                 with writing(self._engine) as connection:
-                    jobs.write_changes(connection, self._run, changes)
+                    runs.write_changes(connection, self._run, changes)
                 return
             except Busy:
                 if time.monotonic() > give_up:

@@ -1,4 +1,4 @@
-"""One attempt of one job, in a process of its own: `python -m api.jobs.run JOB ATTEMPT WORKER`."""
+"""One attempt of a slice of a job, in a process of its own: `python -m api.jobs.run JOB SLICE ATTEMPT WORKER`."""
 
 import secrets
 import shutil
@@ -12,28 +12,27 @@ from api.jobs.standing_down import stand_down
 from api.jobs.variables import variables
 from api.settings import Settings, load_settings
 from api.states import BOOTING, PLAYBOOKS
-from api.store import jobs
+from api.store.runs import Run, RunLost
 from api.store.session import open_database
 
 
-def main(job_id: str, attempt: int, worker: str) -> int:
-    """Run the job's playbook and end the job; 0 when the end is in the database."""
+def main(run: Run) -> int:
+    """Run the job's playbook on the slice, and end it; 0 when the end is in the database."""
     settings = load_settings()
     engine = open_database(settings.database, pool_size=2)
-    run = jobs.Run(job_id, attempt, worker)
     try:
         recorder = Recorder(engine, settings, run)
         outcome = Outcome(rc=None, was_stopped=False)  # of a job cancelled while it had no run
         try:
             if not recorder.is_cancelled:
-                outcome = _play(settings, recorder, f"{job_id}.{attempt}")
+                outcome = _play(settings, recorder, run.name)
         finally:
             recorder.close()
         if recorder.action in BOOTING:
             stand_down(engine, settings, run)
         recorder.end(was_late=outcome.was_stopped, rc=outcome.rc)
-    except jobs.RunLost:
-        return 3  # the worker that holds the job now writes its end
+    except RunLost:
+        return 3  # the worker that holds the slice now writes its end
     return 0
 
 
@@ -69,4 +68,5 @@ def _keep_output(settings: Settings, place: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+    job_id, slice_index, attempt, worker = sys.argv[1:5]
+    sys.exit(main(Run(job_id, int(attempt), worker, int(slice_index))))

@@ -7,7 +7,7 @@ from api.bmc.operations import Operation, boot_from_disk, power_off
 from api.bmc.target import BmcResult, BmcTarget
 from api.settings import Settings
 from api.states import ADVICE, JobAction, Reason, WorkStatus
-from api.store import jobs
+from api.store import runs
 from api.store.bmcs import bmc_targets, record_answers
 from api.store.boots import boots_of_nodes, say, set_local
 from api.store.installations import with_systems
@@ -16,20 +16,20 @@ from api.store.session import reading, writing
 _PATIENCE = 30.0  # seconds a machine has to be off
 
 
-def stand_down(engine: Engine, settings: Settings, run: jobs.Run) -> None:
+def stand_down(engine: Engine, settings: Settings, run: runs.Run) -> None:
     """Switch off what a cancelled job leaves half installed; nothing if it was not cancelled.
 
     A machine that the job only looked at is left as it is, and so is one that it finished. One whose
     operating system an inspection interrupted boots from its disk again.
     """
     with reading(engine) as connection:
-        job = jobs.get_job(connection, run.job_id)
-        rows = jobs.get_job_nodes(connection, run.job_id)
+        job = runs.get_slice(connection, run.job_id, run.slice_index)
+        rows = runs.get_slice_nodes(connection, run.job_id, run.slice_index)
     if job is None or not job.cancel:
         return
     unfinished = [row.node_id for row in rows if row.status != WorkStatus.SUCCESSFUL]
     with writing(engine) as connection:
-        jobs.lock_run(connection, run)
+        runs.lock_run(connection, run)
         active = boots_of_nodes(connection, unfinished)
         boots = {node: boot for node, boot in active.items() if boot.job_id == run.job_id}
         set_local(connection, list(boots), _PATIENCE + 60)

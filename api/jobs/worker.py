@@ -1,4 +1,4 @@
-"""A worker: takes jobs from its zone's queue, holds their leases, and takes over from the dead."""
+"""A worker: takes slices of jobs from its zones' queues, holds their leases, and takes over from the dead."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,18 +15,21 @@ from typing import Any
 from sqlalchemy import Connection, Row
 from sqlalchemy.engine import Engine
 
-from api.domain import jobs as rules
+from api.domain.admission import admit_slices, enqueue
+from api.domain.ending import end
 from api.errors import Busy
-from api.jobs import directory, guard, queue
-from api.jobs.lease import LEASE, RENEW, SILENCE, new_worker_id
+from api.jobs import directory, guard
+from api.jobs.lease import Lease, new_worker_id
+from api.jobs.queue import JobQueue, Server
 from api.settings import Settings
-from api.states import BOOTING, DEFAULT_ZONE, Reason
-from api.store import jobs
+from api.states import BOOTING, DEFAULT_ZONE, Reason, step_status
+from api.store import jobs, runs
 from api.store.session import open_database, reading, writing
 
 _GRACE = 8.0  # seconds a cancelled run has to write down its end
 _GRACE_TO_STAND_DOWN = 150.0  # and to switch off the machines it was installing
 _LOOK = 1.0  # seconds between two looks at the cancel flag
+_MOST_PAUSE = 5.0  # seconds between two looks after what others left
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "TMPDIR")
 
@@ -52,33 +56,37 @@ class Worker:
         self._engine: Engine = open_database(
             settings.database, pool_size=settings.worker_concurrency + 3
         )
-        self._queue = queue.JobQueue(self._engine)
+        self._queue = JobQueue(self._engine, settings)
+        self._lease = Lease(settings.lease)
         self._id = new_worker_id()
         self._stopping = threading.Event()
 
     def run_until(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then end the runs and put their jobs back."""
-        engine = queue.work(self._settings, self._id, self.run_job)
-        logger.info("worker %s serves zone %s", self._id, DEFAULT_ZONE)
+        server = Server(self._settings, self._id, self.run_slice)
+        zones = self._settings.served_zones
+        if not zones:
+            server.serve([DEFAULT_ZONE])
+        logger.info("worker %s serves %s", self._id, ", ".join(zones) or "every zone")
         try:
-            while not stop.wait(RENEW):
-                self._take_over()
+            while not stop.wait(min(self._lease.renew, _MOST_PAUSE)):
+                self._look_after(server)
         finally:
             self._stopping.set()
-            engine.destroy(workflow_completion_timeout_sec=15)
+            server.close(15)
             self._engine.dispose()
 
-    def run_job(self, job_id: str, attempt: int) -> None:
-        """One attempt of a job, from the claim to its end (called by the job engine)."""
-        run = jobs.Run(job_id, attempt, self._id)
+    def run_slice(self, job_id: str, slice_index: int, attempt: int) -> None:
+        """One attempt of a slice, from the claim to its end (called by the job engine)."""
+        run = runs.Run(job_id, attempt, self._id, slice_index)
         with writing(self._engine) as connection:
-            if self._stopping.is_set() or not jobs.claim(connection, run, LEASE):
+            if self._stopping.is_set() or not runs.claim(connection, run, self._lease.seconds):
                 return
-            job = jobs.get_job(connection, job_id)
-            assert job is not None  # noqa: S101  # claimed two lines above
+            part = runs.get_slice(connection, job_id, slice_index)
+            assert part is not None  # noqa: S101  # claimed two lines above
         with (self._settings.home / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                _command(run, job.action),
+                _command(run, part.action, self._lease),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -91,10 +99,12 @@ class Worker:
             assert process.stdin is not None  # noqa: S101  # asked for above
             process.stdin.close()  # the guard ends whatever is left
             process.wait()
-            directory.remove(f"{job_id}.{attempt}")
+            directory.remove(run.name)
         self._settle(run)
+        with suppress(Busy):  # then the next look after the others' does it
+            self._admit()
 
-    def _hold(self, run: jobs.Run, process: "subprocess.Popen[bytes]") -> None:
+    def _hold(self, run: runs.Run, process: "subprocess.Popen[bytes]") -> None:
         """Renew the lease while the run lives; pass a cancel on; stop when the job is lost."""
         renewed = time.monotonic()
         is_cancelled = False
@@ -102,82 +112,103 @@ class Worker:
             if _has_ended(process, _LOOK):
                 return
             try:
-                if time.monotonic() - renewed >= RENEW:
+                began = time.monotonic()
+                if began - renewed >= self._lease.renew:
                     with writing(self._engine) as connection:
-                        jobs.renew(connection, run, LEASE)
-                    renewed = time.monotonic()
+                        cancel = runs.renew(connection, run, self._lease.seconds)
+                    renewed = began  # the lease counts from before the database was asked
                     _tell(process, guard.ALIVE)
-                with reading(self._engine) as connection:
-                    job = jobs.get_job(connection, run.job_id)
+                else:
+                    with reading(self._engine) as connection:
+                        cancel = runs.is_cancelled(connection, run.job_id)
             except Busy:
-                continue  # not renewed: after SILENCE seconds of this the guard ends the run
-            except jobs.RunLost:
+                continue  # not renewed: after some time of this the guard ends the run
+            except runs.RunLost:
                 return
-            if job is not None and job.cancel and not is_cancelled:
+            if cancel and not is_cancelled:
                 is_cancelled = True
                 _tell(process, guard.CANCEL)
 
-    def _settle(self, run: jobs.Run) -> None:
-        """If the run left no end in the database, write one, or let the job be tried again."""
-        give_up = time.monotonic() + LEASE
+    def _settle(self, run: runs.Run) -> None:
+        """If the run left no end in the database, write one, or let the slice be tried again."""
+        give_up = time.monotonic() + self._lease.seconds
         while time.monotonic() < give_up:
             try:
                 with writing(self._engine) as connection:
-                    job = jobs.lock_run(connection, run)
-                    self._try_again(connection, job, "its run ended without a word")
+                    part = runs.lock_run(connection, run)
+                    self._try_again(connection, part, "its run ended without a word")
                 return
-            except jobs.RunLost:
+            except runs.RunLost:
                 return
             except Busy:
                 time.sleep(1)  # the reaper of some worker will see to it
 
-    def _take_over(self) -> None:
-        """Put jobs back that dead workers left: those they held, and those they never claimed."""
-        now = time.time()
+    def _look_after(self, server: Server) -> None:
+        """What every worker does for all: take over from the dead, let in who was held back."""
         try:
-            with reading(self._engine) as connection:
-                abandoned = jobs.abandoned_jobs(connection, now)
-                unclaimed = jobs.unclaimed_jobs(connection, now - LEASE)
-            unclaimed = [
-                job for job in unclaimed if not self._queue.is_waiting(job.job_id, job.attempt)
-            ]
-            for job in [*abandoned, *unclaimed]:
-                with writing(self._engine) as connection:
-                    if not jobs.lock_unchanged(connection, job):
-                        continue  # another worker was faster, or its own is back
-                    self._try_again(connection, job, f"worker {job.worker or '?'} fell silent")
-                self._queue.free(job.job_id, job.attempt)
-                directory.remove(f"{job.job_id}.{job.attempt}")
+            self._take_over()
+            self._admit()
+            if not self._settings.served_zones:
+                with reading(self._engine) as connection:
+                    zones = runs.waiting_zones(connection)
+                server.serve(zones)
         except Busy as error:
             logger.warning("cannot look after other workers' jobs: %s", error)
 
-    def _try_again(self, connection: Connection, job: Row[Any], what: str) -> None:
-        is_last = job.attempt >= self._settings.max_attempts and not self._stopping.is_set()
+    def _admit(self) -> None:
+        with reading(self._engine) as connection:
+            if not runs.held_slices(connection):
+                return
+        with writing(self._engine) as connection:
+            admit_slices(connection, self._queue)
+
+    def _take_over(self) -> None:
+        """Put slices back that dead workers left: those they held, and those they never claimed."""
+        with reading(self._engine) as connection:
+            abandoned = runs.abandoned_slices(connection)
+            overdue = runs.overdue_slices(connection, self._lease.seconds)
+        unclaimed = [
+            part
+            for part in overdue
+            if not self._queue.is_waiting(part.job_id, part.slice_index, part.attempt)
+        ]
+        for part in [*abandoned, *unclaimed]:
+            with writing(self._engine) as connection:
+                if not runs.lock_unchanged(connection, part):
+                    continue  # another worker was faster, or its own is back
+                self._try_again(connection, part, f"worker {part.worker or '?'} fell silent")
+            self._queue.free(part.job_id, part.slice_index, part.attempt)
+            directory.remove(runs.run_name(part.job_id, part.slice_index, part.attempt))
+
+    def _try_again(self, connection: Connection, part: Row[Any], what: str) -> None:
+        is_last = part.attempt >= self._settings.max_attempts and not self._stopping.is_set()
         # What booted machines begins once more when it is cancelled, only to switch them off.
-        is_ours = job.action in BOOTING and not job.command
+        is_ours = part.action in BOOTING and not part.command
         stands_down = is_ours and not is_last
-        if job.cancel and not stands_down:
-            rules.end(connection, job, Reason.CANCELLED, "cancelled")
-        elif job.command:
-            rules.end(connection, job, Reason.RUN_ENDED, "the shell that ran it is gone")
+        if part.cancel and not stands_down:
+            end(connection, part, Reason.CANCELLED, "cancelled")
+        elif part.command:
+            end(connection, part, Reason.RUN_ENDED, "the shell that ran it is gone")
         elif is_last:
-            rules.end(connection, job, Reason.WORKER_LOST, f"{what}, {job.attempt} times over")
-        elif jobs.start_over(connection, job):
+            end(connection, part, Reason.WORKER_LOST, f"{what}, {part.attempt} times over")
+        elif runs.start_over(connection, part):
             line = {
                 "time": time.time(),
-                "job_status": job.status,
+                "job_status": step_status(part.step_index),
                 "node_id": "",
                 "is_failure": False,
-                "text": f"{job.action}: {what}; attempt {job.attempt + 1} begins from the start",
+                "text": f"{part.action}: {what}; attempt {part.attempt + 1} begins from the start",
             }
-            jobs.add_lines(connection, job.job_id, [line])
-            self._queue.enqueue(connection, job.job_id, job.attempt + 1, job.zone_id)
+            jobs.add_lines(connection, part.job_id, [line])
+            again = runs.get_slice(connection, part.job_id, part.slice_index)
+            assert again is not None  # noqa: S101  # changed some lines above
+            enqueue(connection, self._queue, again)
 
 
-def _command(run: jobs.Run, action: str) -> list[str]:
+def _command(run: runs.Run, action: str, lease: Lease) -> list[str]:
     grace = _GRACE_TO_STAND_DOWN if action in BOOTING else _GRACE
-    fence = [sys.executable, "-I", guard.__file__, str(SILENCE), str(grace)]
-    attempt = [run.job_id, str(run.attempt), run.worker]
+    fence = [sys.executable, "-I", guard.__file__, str(lease.silence), str(grace)]
+    attempt = [run.job_id, str(run.slice_index), str(run.attempt), run.worker]
     return [*fence, sys.executable, "-m", "api.jobs.run", *attempt]
 
 

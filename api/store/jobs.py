@@ -1,141 +1,134 @@
-"""Queries about jobs. What a run writes is guarded by (job, attempt, worker)."""
+"""Queries about jobs: what was asked for, and what they show. Who runs them is in `store/runs.py`."""
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    bindparam,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import Conflict
-from api.states import FINISHED, STEPS, JobAction, JobStatus, WorkStatus, step_status
+from api.states import (
+    FINISHED,
+    STEPS,
+    JobAction,
+    JobStatus,
+    Priority,
+    WorkStatus,
+    step_status,
+)
 from api.store.ids import chunks, new_id
-from api.store.tables import Job, JobNode, JobStep, LogLine, columns
+from api.store.tables import Job, JobNode, JobSlice, JobStep, LogLine, columns
 
 JOB = columns(Job)
+SLICE = columns(JobSlice)
 JOB_STEP = columns(JobStep)
 JOB_NODE = columns(JobNode)
 LOG_LINE = columns(LogLine)
 
 
-class RunLost(Exception):
-    """Another attempt has this job now, or it is finished: this run must write nothing more."""
+class Part(NamedTuple):
+    """What one slice of a job is to be: a zone, and some of its nodes (id -> status now)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Who holds a job: the guard of everything a run writes."""
-
-    job_id: str
-    attempt: int
-    worker: str
-
-    def holds(self) -> ColumnElement[bool]:
-        """True for the job's row while this run holds it."""
-        held: ColumnElement[bool] = (
-            (JOB.c.job_id == self.job_id)
-            & (JOB.c.attempt == self.attempt)
-            & (JOB.c.worker == self.worker)
-            & JOB.c.status.not_in(FINISHED)
-        )
-        return held
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a batch of events means for a job; see `write_changes`."""
-
-    status: str | None = None
-    steps: dict[int, dict[str, Any]] = field(default_factory=dict)
-    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    lines: list[dict[str, Any]] = field(default_factory=list)  # rows of log_line, without number
-
-    def __bool__(self) -> bool:
-        return bool(self.status or self.steps or self.nodes or self.lines)
+    zone_id: str
+    nodes: Mapping[str, str]
 
 
 def create_job(
     connection: Connection,
     action: JobAction,
-    nodes: Mapping[str, str],
+    parts: Sequence[Part],
     *,
     user_id: str,
-    zone_id: str,
     command: str = "",
     retry_of: str = "",
+    priority: int = Priority.NORMAL,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """A new job at step0 holding `nodes` (node id -> its status now); its id.
+    """A new job at step0 that holds the nodes of its parts, each a slice held back; its id.
 
     Raises Conflict when another job took one of the nodes meanwhile.
     """
-    job_id, now = new_id("j"), time.time()
+    job_id = new_id("j")
     connection.execute(
         insert(JOB).values(
             job_id=job_id,
             action=action,
-            zone_id=zone_id,
+            zone_id=",".join(sorted({part.zone_id for part in parts})),
             user_id=user_id,
             command=command,
             retry_of=retry_of,
+            priority=priority,
+            request_id="",
+            trace="",
             status=step_status(0),
             pre_status="",
             reason="",
             message="",
-            create_time=now,
-            enqueue_time=now,
-            attempt=1,
+            create_time=time.time(),
             cancel=False,
             options=dict(options or {}),
             version=0,
         )
     )
     connection.execute(
-        insert(JOB_STEP),
-        [
-            {
-                "job_id": job_id,
-                "step_index": index,
-                "name": name,
-                "status": WorkStatus.WAITING,
-                "error": "",
-            }
-            for index, name in enumerate(STEPS[action])
-        ],
+        insert(SLICE), [_slice(job_id, index, part) for index, part in enumerate(parts)]
     )
-    if not nodes:
-        return job_id
+    steps = [
+        _step(job_id, slice_index, step_index, name)
+        for slice_index in range(len(parts))
+        for step_index, name in enumerate(STEPS[action])
+    ]
+    connection.execute(insert(JOB_STEP), steps)
+    nodes = [
+        _node(job_id, index, node_id, status)
+        for index, part in enumerate(parts)
+        for node_id, status in part.nodes.items()
+    ]
     try:
-        connection.execute(
-            insert(JOB_NODE),
-            [
-                {
-                    "job_id": job_id,
-                    "node_id": node_id,
-                    "active": True,
-                    "status": WorkStatus.WAITING,
-                    "step_index": 0,
-                    "reason": "",
-                    "message": "",
-                    "node_status": status,
-                }
-                for node_id, status in nodes.items()
-            ],
-        )
+        if nodes:
+            connection.execute(insert(JOB_NODE), nodes)
     except IntegrityError as error:
         raise Conflict("Another job took one of the nodes just now; try again.") from error
     return job_id
+
+
+def _slice(job_id: str, index: int, part: Part) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "slice_index": index,
+        "zone_id": part.zone_id,
+        "status": WorkStatus.WAITING,
+        "step_index": 0,
+        "reason": "",
+        "message": "",
+        "attempt": 1,
+    }
+
+
+def _step(job_id: str, slice_index: int, step_index: int, name: str) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "slice_index": slice_index,
+        "step_index": step_index,
+        "name": name,
+        "status": WorkStatus.WAITING,
+        "error": "",
+    }
+
+
+def _node(job_id: str, slice_index: int, node_id: str, status: str) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "slice_index": slice_index,
+        "node_id": node_id,
+        "active": True,
+        "status": WorkStatus.WAITING,
+        "step_index": 0,
+        "reason": "",
+        "message": "",
+        "node_status": status,
+    }
 
 
 def get_job(connection: Connection, job_id: str) -> Row[Any] | None:
@@ -200,9 +193,51 @@ def count_nodes(connection: Connection, job_ids: Sequence[str]) -> dict[str, dic
 
 
 def get_steps(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
-    """The job's steps in order."""
-    query = select(JOB_STEP).where(JOB_STEP.c.job_id == job_id).order_by(JOB_STEP.c.step_index)
+    """The job's steps in order, each over all slices: it begins with the first and ends with the last.
+
+    `waiting`, `running`, `successful` and `failed` are numbers of slices.
+    """
+    counts = [
+        func.sum(case((JOB_STEP.c.status == status, 1), else_=0)).label(status)
+        for status in WorkStatus
+    ]
+    query = select(
+        JOB_STEP.c.step_index,
+        func.max(JOB_STEP.c.name).label("name"),
+        func.min(JOB_STEP.c.start_time).label("start_time"),
+        func.max(JOB_STEP.c.finish_time).label("finish_time"),
+        func.max(JOB_STEP.c.deadline).label("deadline"),
+        func.max(JOB_STEP.c.error).label("error"),
+        *counts,
+    )
+    query = query.where(JOB_STEP.c.job_id == job_id).group_by(JOB_STEP.c.step_index)
+    return connection.execute(query.order_by(JOB_STEP.c.step_index)).all()
+
+
+def get_slices(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
+    """The job's slices in order."""
+    query = select(SLICE).where(SLICE.c.job_id == job_id).order_by(SLICE.c.slice_index)
     return connection.execute(query).all()
+
+
+def slices_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Per job: its number of slices (`slices`), and the highest `attempt` of them."""
+    found: dict[str, Row[Any]] = {}
+    query = select(
+        SLICE.c.job_id, func.count().label("slices"), func.max(SLICE.c.attempt).label("attempt")
+    )
+    for chunk in chunks(job_ids):
+        rows = connection.execute(query.where(SLICE.c.job_id.in_(chunk)).group_by(SLICE.c.job_id))
+        found |= {row.job_id: row for row in rows}
+    return found
+
+
+def count_failed(connection: Connection, job_id: str) -> int:
+    """How many of the job's nodes failed."""
+    query = select(func.count()).where(
+        JOB_NODE.c.job_id == job_id, JOB_NODE.c.status == WorkStatus.FAILED
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def get_job_nodes(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
@@ -227,74 +262,6 @@ def get_log(
         query = query.where(LOG_LINE.c.job_status == job_status)
     query = query.order_by(LOG_LINE.c.number)
     return connection.execute(query if limit is None else query.limit(limit)).all()
-
-
-def claim(connection: Connection, run: Run, lease: float) -> bool:
-    """Take a waiting attempt for `lease` seconds; False if it is not to be had."""
-    now = time.time()
-    taken = connection.execute(
-        update(JOB)
-        .where(
-            JOB.c.job_id == run.job_id,
-            JOB.c.attempt == run.attempt,
-            JOB.c.worker.is_(None),
-            JOB.c.status.not_in(FINISHED),
-        )
-        .values(
-            worker=run.worker,
-            lease_until=now + lease,
-            start_time=func.coalesce(JOB.c.start_time, now),
-            version=JOB.c.version + 1,
-        )
-    )
-    return taken.rowcount == 1
-
-
-def renew(connection: Connection, run: Run, lease: float) -> bool:
-    """Hold the job for another `lease` seconds; True if somebody cancelled it.
-
-    Raises RunLost when this run does not hold the job any more.
-    """
-    cancel = connection.execute(
-        update(JOB)
-        .where(run.holds())
-        .values(lease_until=time.time() + lease)
-        .returning(JOB.c.cancel)
-    ).scalar_one_or_none()
-    if cancel is None:
-        raise RunLost(run.job_id)
-    return bool(cancel)
-
-
-def write_changes(connection: Connection, run: Run, changes: Changes) -> None:
-    """Write one batch of a run's changes; nothing of it if the run does not hold the job."""
-    values: dict[str, Any] = {"version": JOB.c.version + 1}
-    if changes.status is not None:
-        values |= {"status": changes.status, "pre_status": JOB.c.status}
-    held = connection.execute(update(JOB).where(run.holds()).values(**values))
-    if held.rowcount != 1:
-        raise RunLost(run.job_id)
-    _write_details(connection, run.job_id, changes)
-
-
-def _write_details(connection: Connection, job_id: str, changes: Changes) -> None:
-    for index, values in changes.steps.items():
-        connection.execute(
-            update(JOB_STEP)
-            .where(JOB_STEP.c.job_id == job_id, JOB_STEP.c.step_index == index)
-            .values(**values)
-        )
-    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for node_id, values in changes.nodes.items():
-        by_columns.setdefault(tuple(values), []).append({"id": node_id, **values})
-    for names, rows in by_columns.items():
-        connection.execute(
-            update(JOB_NODE)
-            .where(JOB_NODE.c.job_id == job_id, JOB_NODE.c.node_id == bindparam("id"))
-            .values({name: bindparam(name) for name in names}),
-            rows,
-        )
-    add_lines(connection, job_id, changes.lines)
 
 
 def add_lines(connection: Connection, job_id: str, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -327,51 +294,28 @@ def say(connection: Connection, job_id: str, text: str, *, is_failure: bool = Fa
         add_lines(connection, job_id, [line])
 
 
-def finish(
-    connection: Connection, job_id: str, changes: Changes, *, reason: str, message: str
+def finish_job(
+    connection: Connection, job_id: str, status: JobStatus, *, reason: str, message: str
 ) -> None:
-    """End a job (changes.status says how) and let go of its nodes."""
+    """End a job all of whose slices ended."""
     connection.execute(
         update(JOB)
         .where(JOB.c.job_id == job_id)
         .values(
-            status=changes.status,
+            status=status,
             pre_status=JOB.c.status,
             reason=reason,
             message=message,
             finish_time=time.time(),
-            lease_until=None,
             version=JOB.c.version + 1,
         )
     )
-    _write_details(connection, job_id, changes)
-    connection.execute(
-        update(JOB_NODE).where(JOB_NODE.c.job_id == job_id, JOB_NODE.c.active).values(active=False)
-    )
-
-
-def lock_run(connection: Connection, run: Run) -> Row[Any]:
-    """The row of the job this run holds, locked until the transaction ends; else RunLost."""
-    query = select(JOB).where(run.holds()).with_for_update()
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise RunLost(run.job_id)
-    return row
 
 
 def lock_job(connection: Connection, job_id: str) -> Row[Any] | None:
     """The job's row, which nobody else changes until the transaction ends."""
     query = select(JOB).where(JOB.c.job_id == job_id).with_for_update()
     return connection.execute(query).one_or_none()
-
-
-def lock_unchanged(connection: Connection, seen: Row[Any]) -> bool:
-    """Lock a job's row; False if since it was `seen` somebody claimed, renewed or ended the job."""
-    job = lock_job(connection, seen.job_id)
-    return job is not None and all(
-        getattr(job, name) == getattr(seen, name)
-        for name in ("status", "attempt", "worker", "lease_until", "enqueue_time")
-    )
 
 
 def request_cancel(connection: Connection, job_id: str) -> bool:
@@ -382,59 +326,3 @@ def request_cancel(connection: Connection, job_id: str) -> bool:
         .values(cancel=True, version=JOB.c.version + 1)
     )
     return flagged.rowcount == 1
-
-
-def abandoned_jobs(connection: Connection, now: float) -> Sequence[Row[Any]]:
-    """Unfinished jobs whose lease ran out: their worker is dead, stopped or cut off."""
-    return connection.execute(
-        select(JOB).where(JOB.c.lease_until < now, JOB.c.status.not_in(FINISHED))
-    ).all()
-
-
-def unclaimed_jobs(connection: Connection, before: float) -> Sequence[Row[Any]]:
-    """Jobs put into the queue before `before` that nobody claimed yet."""
-    return connection.execute(
-        select(JOB).where(
-            JOB.c.worker.is_(None), JOB.c.enqueue_time < before, JOB.c.status.not_in(FINISHED)
-        )
-    ).all()
-
-
-def start_over(connection: Connection, job: Row[Any]) -> bool:
-    """Make the next attempt of a job that lost its run; False if another did it already.
-
-    Steps and nodes begin again; the log goes on.
-    """
-    moved = connection.execute(
-        update(JOB)
-        .where(
-            JOB.c.job_id == job.job_id,
-            JOB.c.attempt == job.attempt,
-            JOB.c.worker.is_(None) if job.worker is None else JOB.c.worker == job.worker,
-            JOB.c.status.not_in(FINISHED),
-        )
-        .values(
-            attempt=job.attempt + 1,
-            worker=None,
-            lease_until=None,
-            enqueue_time=time.time(),
-            pre_status=JOB.c.status,
-            status=step_status(0),
-            version=JOB.c.version + 1,
-        )
-    )
-    if moved.rowcount != 1:
-        return False
-    connection.execute(
-        update(JOB_STEP)
-        .where(JOB_STEP.c.job_id == job.job_id)
-        .values(
-            status=WorkStatus.WAITING, start_time=None, finish_time=None, deadline=None, error=""
-        )
-    )
-    connection.execute(
-        update(JOB_NODE)
-        .where(JOB_NODE.c.job_id == job.job_id)
-        .values(status=WorkStatus.WAITING, step_index=0, reason="", message="")
-    )
-    return True

@@ -98,6 +98,15 @@ def get_nodes(
     return found
 
 
+def zones_of(connection: Connection, node_ids: Sequence[str]) -> dict[str, str]:
+    """The zone of each of these nodes."""
+    found: dict[str, str] = {}
+    for chunk in chunks(node_ids):
+        query = select(NODE.c.node_id, NODE.c.zone_id).where(NODE.c.node_id.in_(chunk))
+        found |= {row.node_id: row.zone_id for row in connection.execute(query)}
+    return found
+
+
 def names_of(connection: Connection, node_ids: Sequence[str]) -> dict[str, str]:
     """What people call these nodes: the address, else the hostname it is to get, else the boot MAC,
     else the BMC's address."""

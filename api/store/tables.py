@@ -106,6 +106,17 @@ class Tally(SQLModel, table=True):
     value: float
 
 
+class Worker(SQLModel, table=True):
+    """A process that runs jobs, and when it was last heard of."""
+
+    __tablename__ = "worker"
+
+    worker_id: str = Field(primary_key=True)
+    zones: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # []: all
+    concurrency: int
+    beat_time: float  # by the database's clock
+
+
 class Node(SQLModel, table=True):
     """A machine, under one id for life."""
 
@@ -339,14 +350,14 @@ class Network(SQLModel, table=True):
 
 
 class Job(SQLModel, table=True):
-    """One long action somebody asked for, and the run that holds it now."""
+    """One long action somebody asked for."""
 
     __tablename__ = "job"
     __table_args__ = (Index("job_action_create", "action", "create_time"),)
 
     job_id: str = Field(primary_key=True)
     action: str
-    zone_id: str = "default"
+    zone_id: str = "default"  # of its slices, several with commas between
     user_id: str
     command: str = ""  # of a direct run: what was typed in the shell
     retry_of: str = ""
@@ -360,25 +371,46 @@ class Job(SQLModel, table=True):
     create_time: float
     start_time: float | None = None
     finish_time: float | None = None
-    # A run belongs to (job, attempt, worker); every write of a run is guarded by the three.
-    attempt: int = 1
-    worker: str | None = None
-    lease_until: float | None = Field(default=None, index=True)
-    enqueue_time: float
     cancel: bool = False
     # What the caller asked beyond the nodes: {"erase": 1}, {"reinstall": 1}, {"soft": 1}.
     options: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     version: int = 0  # grows with every change that GetStatus or GetLog would show
 
 
+class JobSlice(SQLModel, table=True):
+    """A part of a job that one worker runs: some of its nodes, all in one zone; and its run now."""
+
+    __tablename__ = "job_slice"
+    __table_args__ = (Index("job_slice_status", "status", "zone_id"),)
+
+    job_id: str = Field(
+        sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), primary_key=True)
+    )
+    slice_index: int = Field(primary_key=True)
+    zone_id: str
+    status: str = Field(max_length=16)
+    step_index: int = 0
+    reason: str = ""
+    message: str = ""
+    # A run belongs to (job, slice, attempt, worker); every write of a run is guarded by the four.
+    attempt: int = 1
+    worker: str | None = None
+    # Leases and queueing are timed by the database's clock.
+    lease_until: float | None = Field(default=None, index=True)
+    enqueue_time: float | None = None  # None: held back until there is room
+    start_time: float | None = None
+    finish_time: float | None = None
+
+
 class JobStep(SQLModel, table=True):
-    """One step of a job, in its last attempt."""
+    """One step of a slice, in its last attempt."""
 
     __tablename__ = "job_step"
 
     job_id: str = Field(
         sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), primary_key=True)
     )
+    slice_index: int = Field(default=0, primary_key=True)
     step_index: int = Field(primary_key=True)
     name: str
     status: str = Field(max_length=16)
@@ -406,6 +438,7 @@ class JobNode(SQLModel, table=True):
         sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), primary_key=True)
     )
     node_id: str = Field(primary_key=True)
+    slice_index: int = 0
     active: bool
     status: str = Field(max_length=16)
     step_index: int = 0

@@ -86,7 +86,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             self._display.error(f"Firstbox: {answer['error']}")
             # An exception from a callback is only a warning to Ansible; this is not.
             raise SystemExit(2)
-        os.environ["FIRSTBOX_JOB"] = f"{answer['job_id']}.1"  # for modules that write to its log
+        os.environ["FIRSTBOX_JOB"] = answer["run"]  # for modules that write to its log
         self._display.display(f"Firstbox: this run is job {answer['job_id']}")
 
     def _answer(self) -> dict[str, str]:

@@ -23,10 +23,10 @@ from api.jobs.queue import prepare
 from api.settings import Settings
 from api.states import JobAction, NodeStatus, Reason, Role
 from api.store.hardware import record_hardware
-from api.store.jobs import get_job
 from api.store.nodes import add_nodes, move_nodes
 from api.store.session import open_database, writing
 from tests.fakes import RecordingQueue
+from tests.jobs import end_job
 from tests.unit.hardware.conftest import RECORDED
 from tests.users import ADMIN_PASSWORD, plant_user
 
@@ -170,9 +170,7 @@ def failed_job(engine: Engine, node_id: str) -> str:
         job_id = jobs.start(
             connection, RecordingQueue(), JobAction.COLLECT_NODES, [node_id], user_id="operator"
         )
-        job = get_job(connection, job_id)
-        assert job is not None
-        jobs.end(connection, job, Reason.WORKER_LOST, "its worker died 3 times")
+        end_job(connection, job_id, Reason.WORKER_LOST, "its worker died 3 times")
     return job_id
 
 

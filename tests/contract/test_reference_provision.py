@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import Engine
 
-from api.domain import jobs
 from api.states import Reason
-from api.store.jobs import add_lines, get_job
+from api.store.jobs import add_lines
 from api.store.session import writing
 from tests.contract.conftest import Api
 from tests.contract.test_reference import example
+from tests.jobs import end_job
 from tests.machines import plant_bm_node, plant_images
 
 # What we answer beyond the reference.
@@ -26,9 +26,7 @@ def machine(engine: Engine, api: Api) -> str:
 def failed_job(api: Api, engine: Engine, machine: str) -> str:
     job_id: str = api.call("ProvisionBMNodes", node_ids=[machine])["job_id"]
     with writing(engine) as connection:
-        job = get_job(connection, job_id)
-        assert job is not None
-        jobs.end(connection, job, Reason.WORKER_LOST, "its worker died 3 times")
+        end_job(connection, job_id, Reason.WORKER_LOST, "its worker died 3 times")
     return job_id
 
 

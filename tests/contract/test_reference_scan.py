@@ -5,7 +5,6 @@ import sqlite3
 import pytest
 from sqlalchemy import Engine
 
-from api.domain import jobs
 from api.registration.plan import plan_of_options
 from api.states import Reason, ScanOutcome
 from api.store.jobs import add_lines, get_job
@@ -14,6 +13,7 @@ from api.store.sealing import Seal
 from api.store.session import reading, writing
 from tests.contract.conftest import Api
 from tests.contract.test_reference import example
+from tests.jobs import end_job
 from tests.machines import a_range, plant_bm_node
 
 # What we answer beyond the reference.
@@ -33,9 +33,7 @@ def machine(engine: Engine, api: Api) -> str:
 def failed_job(api: Api, engine: Engine, machine: str) -> str:
     job_id: str = api.call("ScanBMNodes", node_ids=[machine])["job_id"]
     with writing(engine) as connection:
-        job = get_job(connection, job_id)
-        assert job is not None
-        jobs.end(connection, job, Reason.WORKER_LOST, "its worker died 3 times")
+        end_job(connection, job_id, Reason.WORKER_LOST, "its worker died 3 times")
     return job_id
 
 
@@ -117,9 +115,7 @@ def test_a_credentials_password_is_nowhere_in_clear(api: Api) -> None:
 def test_a_failed_scan_of_a_range_is_tried_again_as_it_was_asked(api: Api, engine: Engine) -> None:
     job_id = api.call("ScanBMNodes", **a_range())["job_id"]
     with writing(engine) as connection:
-        job = get_job(connection, job_id)
-        assert job is not None
-        jobs.end(connection, job, Reason.RUN_ENDED, "the playbook ended")
+        end_job(connection, job_id, Reason.RUN_ENDED, "the playbook ended")
 
     again = api.call("RetryJob", job_id=job_id)["job_id"]
 

@@ -18,7 +18,7 @@ from api.registration.plan import Login, Plan, Range
 from api.settings import Settings
 from api.states import JobAction
 from api.store.bm_nodes import get_bm_nodes
-from api.store.jobs import JOB, create_job
+from api.store.jobs import JOB, Part, create_job
 from api.store.scans import get_results
 from api.store.sealing import Seal
 from api.store.session import reading, writing
@@ -48,7 +48,7 @@ class Scan:
         self._playbook = place / "play.yml"
         with writing(engine) as connection:
             action = JobAction.SCAN_BM_NODES
-            self.job_id = create_job(connection, action, {}, user_id="admin", zone_id="default")
+            self.job_id = create_job(connection, action, [Part("default", {})], user_id="admin")
 
     def plan(self, *logins: Login, kinds: tuple[Kind, ...] = ("redfish", "ipmi")) -> None:
         """What the job is to do: try these on all addresses."""
@@ -76,7 +76,7 @@ class Scan:
                 "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
                 "FIRSTBOX_HOME": str(self.settings.home),
                 "FIRSTBOX_BMC_SILENCE": "2",
-                "FIRSTBOX_JOB": f"{self.job_id}.1",
+                "FIRSTBOX_JOB": f"{self.job_id}.0.1",
             },
             capture_output=True,
             text=True,

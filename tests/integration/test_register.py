@@ -21,7 +21,7 @@ from api.bmc.found import IDENTIFIED, Identity, write_found
 from api.registration.plan import Login, Plan, Range
 from api.settings import Settings
 from api.states import JobAction
-from api.store.jobs import create_job
+from api.store.jobs import Part, create_job
 from api.store.scans import get_results
 from api.store.sealing import Seal
 from api.store.session import reading, writing
@@ -92,9 +92,8 @@ class Site:
             return create_job(
                 connection,
                 JobAction.SCAN_BM_NODES,
-                dict.fromkeys(nodes, "new"),
+                [Part("default", dict.fromkeys(nodes, "new"))],
                 user_id="admin",
-                zone_id="default",
                 options=options,
             )
 
@@ -110,7 +109,7 @@ class Site:
         ran = subprocess.run(
             ["ansible-playbook", "play.yml", "-vvv", "-e", json.dumps(variables), *arguments],
             cwd=self._place,
-            env=self.environment | ({"FIRSTBOX_JOB": f"{job_id}.1"} if job_id else {}),
+            env=self.environment | ({"FIRSTBOX_JOB": f"{job_id}.0.1"} if job_id else {}),
             capture_output=True,
             text=True,
             timeout=120,

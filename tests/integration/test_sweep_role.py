@@ -15,7 +15,7 @@ from api.bmc.found import Answering, read_swept
 from api.registration.plan import Login, Plan, Range
 from api.settings import Settings
 from api.states import JobAction
-from api.store.jobs import JOB, LOG_LINE, create_job
+from api.store.jobs import JOB, LOG_LINE, Part, create_job
 from api.store.scans import get_results
 from api.store.sealing import Seal
 from api.store.session import reading, writing
@@ -49,7 +49,7 @@ class Sweep:
         self._settings, self._engine, self._place = settings, engine, place
         with writing(engine) as connection:
             action = JobAction.SCAN_BM_NODES
-            self.job_id = create_job(connection, action, {}, user_id="admin", zone_id="default")
+            self.job_id = create_job(connection, action, [Part("default", {})], user_id="admin")
 
     def plan(self, start: str, end: str) -> None:
         """What the job is to do."""
@@ -66,7 +66,7 @@ class Sweep:
         playbook = self._place / "play.yml"
         playbook.write_text(PLAYBOOK.format(hosts=hosts, results=self._place / "results.json"))
         scans = ["-e", f"scan_request={request}"] if hosts == "localhost" else []
-        job = {} if request else {"FIRSTBOX_JOB": f"{self.job_id}.1"}
+        job = {} if request else {"FIRSTBOX_JOB": f"{self.job_id}.0.1"}
         return subprocess.run(
             ["ansible-playbook", playbook, *scans, *more, "-e", f"firstbox_run_dir={self._place}"],
             cwd=REPOSITORY,

@@ -23,7 +23,8 @@ from api.states import DEFAULT_ZONE, BmNodeStatus, JobAction
 from api.store.bm_nodes import BM_NODE
 from api.store.boots import BOOT, open_boot, token_of
 from api.store.images import IMAGE
-from api.store.jobs import Run, claim, create_job, get_log
+from api.store.jobs import Part, create_job, get_log
+from api.store.runs import Run, claim
 from api.store.sealing import Seal
 from api.store.session import open_database, reading, writing
 from tests.lab.segment import Segment, end_with_parent
@@ -275,9 +276,8 @@ def new_boot(engine: Engine, node_id: str, mac: str, **values: Any) -> str:
         job_id = create_job(
             connection,
             JobAction.PROVISION_BM_NODES,
-            statuses,
+            [Part(DEFAULT_ZONE, statuses)],
             user_id="admin",
-            zone_id=DEFAULT_ZONE,
         )
         claim(connection, Run(job_id, 1, "lab"), 3600)  # no worker is to take it
         return open_boot(

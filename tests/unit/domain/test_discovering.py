@@ -168,7 +168,7 @@ def test_its_hello_registers_it_as_discovered(machine: Discovery) -> None:
 
 def test_an_inspection_goes_on_with_its_boot(machine: Discovery) -> None:
     boot = machine.says_hello()
-    assert [entry[0] for entry in machine.queue.entries] == [boot.job_id]
+    assert [entry.job_id for entry in machine.queue.entries] == [boot.job_id]
     assert boot.state == BootState.OPEN
     with reading(machine.engine) as connection:
         job = newest_job(connection, JobAction.INSPECT_BM_NODES)

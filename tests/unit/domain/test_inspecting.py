@@ -6,15 +6,18 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from api.domain import jobs
+from api.domain.queueing import Entry
 from api.errors import Conflict, NotFound
-from api.states import JobAction, Reason
+from api.states import JobAction, Priority, Reason
 from api.store.bm_nodes import get_bm_nodes, update_bm_node
 from api.store.boots import BOOT, boots_of_nodes
-from api.store.jobs import Run, claim, get_job, start_over
+from api.store.jobs import get_job
 from api.store.nodes import set_address, update_node
+from api.store.runs import Run, claim, start_over
 from api.store.session import reading, writing
 from api.store.tables import Image, columns
 from tests.fakes import RecordingQueue
+from tests.jobs import end_job, the_slice
 from tests.machines import plant_bm_node
 
 NO_BMC = {"ipmi_network_address": None, "ipmi_username": "", "pxe_network_mac_addr": None}
@@ -32,7 +35,7 @@ def test_an_inspection_holds_its_machines_and_changes_nothing_about_them(
 ) -> None:
     job_id = inspect(any_engine, queue, [machine])
 
-    assert queue.entries == [(job_id, 1, "default")]
+    assert queue.entries == [Entry(job_id, 0, 1, "default", Priority.NORMAL)]
     assert registration(any_engine, machine).status == "new"
     with pytest.raises(Conflict, match=f"{machine} .job {job_id}."):
         inspect(any_engine, queue, [machine])
@@ -129,9 +132,7 @@ def test_at_the_end_its_boot_is_closed_whatever_came_of_it(
     discovered(any_engine, machine)
 
     with writing(any_engine) as connection:
-        job = get_job(connection, job_id)
-        assert job is not None
-        jobs.end(connection, job, Reason.WORKER_LOST, "its worker died 3 times")
+        end_job(connection, job_id, Reason.WORKER_LOST, "its worker died 3 times")
 
     with reading(any_engine) as connection:
         assert boots_of_nodes(connection, [machine]) == {}
@@ -144,9 +145,7 @@ def test_a_cancel_between_two_attempts_leaves_the_end_to_the_worker(
     job_id = inspect(any_engine, queue, [machine])
     with writing(any_engine) as connection:
         claim(connection, Run(job_id, 1, "w1"), 30)
-        row = get_job(connection, job_id)
-        assert row is not None
-        assert start_over(connection, row)
+        assert start_over(connection, the_slice(connection, job_id))
         jobs.cancel(connection, job_id)
 
     with reading(any_engine) as connection:

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, Row
 
-from api.domain import jobs
+from api.domain import ending, jobs
+from api.domain.queueing import Entry
 from api.errors import Busy, Conflict, NotFound
-from api.states import JobAction, NodeStatus, Reason, WorkStatus
+from api.states import JobAction, NodeStatus, Priority, Reason, WorkStatus
 from api.store import jobs as store
+from api.store import runs
+from api.store.jobs import Part
 from api.store.nodes import add_nodes, busy_nodes, delete_nodes, get_nodes, move_nodes, update_node
 from api.store.session import reading, writing
 from tests.fakes import BusyQueue, RecordingQueue
@@ -28,14 +31,14 @@ def test_collect_holds_the_nodes_and_queues_the_job(
 
     job_id = collect(any_engine, queue, node_ids)
 
-    assert queue.entries == [(job_id, 1, "default")]
+    assert queue.entries == [Entry(job_id, 0, 1, "default", Priority.NORMAL)]
     assert statuses(any_engine, node_ids) == [("collecting", "pending")] * 2
     with reading(any_engine) as connection:
         assert busy_nodes(connection, node_ids) == dict.fromkeys(node_ids, job_id)
         job = found(connection, job_id)
         assert (job.status, job.pre_status, job.user_id) == ("step0", "", USER)
-        steps = [(row.name, row.status) for row in store.get_steps(connection, job_id)]
-    assert steps == [(name, "waiting") for name in ("node_reach", "node_probe", "node_record")]
+        steps = [(row.name, row.waiting) for row in store.get_steps(connection, job_id)]
+    assert steps == [(name, 1) for name in ("node_reach", "node_probe", "node_record")]
 
 
 def test_a_node_is_in_one_job_at_a_time(any_engine: Engine, queue: RecordingQueue) -> None:
@@ -179,22 +182,18 @@ def test_a_playbook_that_forgets_a_node_fails_it(any_engine: Engine, queue: Reco
 
 def test_the_step_that_ran_ends_with_its_job(any_engine: Engine, queue: RecordingQueue) -> None:
     job_id = collect(any_engine, queue, plant(any_engine, 1))
-    run = store.Run(job_id, 1, "w1")
+    run = runs.Run(job_id, 1, "w1")
     with writing(any_engine) as connection:
-        store.claim(connection, run, 30)
+        runs.claim(connection, run, 30)
         running = {1: {"status": WorkStatus.RUNNING, "start_time": time.time()}}
-        store.write_changes(connection, run, store.Changes(status="step2", steps=running))
+        runs.write_changes(connection, run, runs.Changes(step_index=2, steps=running))
 
     job = end(any_engine, job_id, {}, Reason.TIMEOUT, "too slow")
 
     assert (job.status, job.pre_status) == ("failed", "step2")
     with reading(any_engine) as connection:
         steps = store.get_steps(connection, job_id)
-    assert [(row.status, row.error) for row in steps] == [
-        ("waiting", ""),
-        ("failed", "timeout"),
-        ("waiting", ""),
-    ]
+    assert [(row.failed, row.error) for row in steps] == [(0, ""), (1, "timeout"), (0, "")]
 
 
 def test_a_node_deleted_meanwhile_does_not_stop_the_end(
@@ -237,22 +236,22 @@ def test_a_job_nobody_runs_is_cancelled_at_once(any_engine: Engine, queue: Recor
     with writing(any_engine) as connection:
         job = found(connection, job_id)
         assert (job.status, job.reason) == ("failed", "cancelled")
-        assert not store.claim(connection, store.Run(job_id, 1, "w1"), 30)
+        assert not runs.claim(connection, runs.Run(job_id, 1, "w1"), 30)
     assert statuses(any_engine, node_ids) == [("pending", "collecting")] * 2
 
 
 def test_a_running_job_is_told_to_stop(any_engine: Engine, queue: RecordingQueue) -> None:
     node_ids = plant(any_engine, 1)
     job_id = collect(any_engine, queue, node_ids)
-    run = store.Run(job_id, 1, "w1")
+    run = runs.Run(job_id, 1, "w1")
     with writing(any_engine) as connection:
-        store.claim(connection, run, 30)
+        runs.claim(connection, run, 30)
 
     cancel(any_engine, job_id)
 
     with writing(any_engine) as connection:
         assert found(connection, job_id).status == "step0"
-        assert store.renew(connection, run, 30)
+        assert runs.renew(connection, run, 30)
     assert statuses(any_engine, node_ids) == [("collecting", "pending")]
 
 
@@ -263,14 +262,15 @@ def test_a_job_claimed_in_the_same_moment_is_told_to_stop_and_not_ended(
     cancelling = threading.Thread(target=cancel, args=(any_engine, job_id))
 
     with writing(any_engine) as connection:
-        assert store.claim(connection, store.Run(job_id, 1, "w1"), 30)
+        assert runs.claim(connection, runs.Run(job_id, 1, "w1"), 30)
         cancelling.start()
         cancelling.join(0.5)  # it is at the database by now, and has to wait for us
     cancelling.join(30)
 
     with reading(any_engine) as connection:
         job = found(connection, job_id)
-    assert (job.status, job.cancel, job.worker) == ("step0", True, "w1")
+        [part] = store.get_slices(connection, job_id)
+    assert (job.status, job.cancel, part.worker) == ("step0", True, "w1")
 
 
 def test_what_is_over_is_not_cancelled(any_engine: Engine, queue: RecordingQueue) -> None:
@@ -293,7 +293,7 @@ def test_retry_takes_the_failed_nodes_alone(any_engine: Engine, queue: Recording
     with reading(any_engine) as connection:
         assert [row.node_id for row in store.get_job_nodes(connection, again)] == [bad]
         assert found(connection, again).retry_of == job_id
-    assert queue.entries[-1] == (again, 1, "default")
+    assert queue.entries[-1].job_id == again
     assert statuses(any_engine, [good, bad]) == [
         ("available", "collecting"),
         ("collecting", "pending"),
@@ -340,9 +340,8 @@ def create(connection: Connection, node_ids: Sequence[str]) -> str:
     return store.create_job(
         connection,
         JobAction.COLLECT_NODES,
-        dict.fromkeys(node_ids, "pending"),
+        [Part("default", dict.fromkeys(node_ids, "pending"))],
         user_id=USER,
-        zone_id="default",
     )
 
 
@@ -354,8 +353,10 @@ def end(
     message: str = "",
 ) -> Row[Any]:
     with writing(engine) as connection:
-        changes = store.Changes(nodes={node_id: dict(values) for node_id, values in nodes.items()})
-        jobs.end(connection, found(connection, job_id), reason, message, changes)
+        changes = runs.Changes(nodes={node_id: dict(values) for node_id, values in nodes.items()})
+        part = runs.get_slice(connection, job_id, 0)
+        assert part is not None
+        ending.end(connection, part, reason, message, changes)
         return found(connection, job_id)
 
 

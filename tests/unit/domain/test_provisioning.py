@@ -5,15 +5,18 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from api.domain import jobs
+from api.domain.queueing import Entry
 from api.errors import Conflict, NotFound
-from api.states import JobAction, Reason, WorkStatus
+from api.states import JobAction, Priority, Reason, WorkStatus
 from api.store import jobs as store
+from api.store import runs
 from api.store.bm_nodes import get_bm_nodes, update_bm_node
 from api.store.boots import boots_of_nodes, open_boot
 from api.store.nodes import get_nodes, set_address
 from api.store.session import reading, writing
 from api.store.tables import Image, columns
 from tests.fakes import RecordingQueue
+from tests.jobs import end_job, the_slice
 from tests.machines import plant_bm_node
 
 USER = "operator"
@@ -33,7 +36,7 @@ def test_a_machine_is_held_and_becomes_provisioning(
 ) -> None:
     job_id = provision(any_engine, queue, machine)
 
-    assert queue.entries == [(job_id, 1, "default")]
+    assert queue.entries == [Entry(job_id, 0, 1, "default", Priority.NORMAL)]
     row = registration(any_engine, machine)
     assert (row.status, row.pre_status) == ("provisioning", "new")
     assert row.provision_id.startswith("p-")
@@ -176,12 +179,10 @@ def test_a_cancel_between_two_attempts_leaves_the_end_to_the_worker(
 ) -> None:
     job_id = provision(any_engine, queue, machine)
     with writing(any_engine) as connection:
-        run = store.Run(job_id, 1, "w1")
-        store.claim(connection, run, 30)
+        run = runs.Run(job_id, 1, "w1")
+        runs.claim(connection, run, 30)
         touch_with(connection, job_id, machine)
-        row = store.get_job(connection, job_id)
-        assert row is not None
-        assert store.start_over(connection, row)
+        assert runs.start_over(connection, the_slice(connection, job_id))
         jobs.cancel(connection, job_id)
 
     with reading(any_engine) as connection:
@@ -204,9 +205,7 @@ def provision(engine: Engine, queue: RecordingQueue, node_id: str, **options: in
 
 def end(engine: Engine, job_id: str, nodes: dict[str, dict[str, Any]]) -> None:
     with writing(engine) as connection:
-        job = store.get_job(connection, job_id)
-        assert job is not None
-        jobs.end(connection, job, None, "", store.Changes(nodes=nodes))
+        end_job(connection, job_id, None, "", nodes)
 
 
 def failed(reason: Reason) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from api.states import JobAction
-from api.store.jobs import LOG_LINE, create_job
+from api.store.jobs import LOG_LINE, Part, create_job
 from api.store.session import reading, writing
 from tests.unit.roles.plugins import action_plugin
 
@@ -23,8 +23,8 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Any:
 def job(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
     with writing(engine) as connection:
         action = JobAction.SCAN_BM_NODES
-        job_id = create_job(connection, action, {}, user_id="admin", zone_id="default")
-    monkeypatch.setenv("FIRSTBOX_JOB", f"{job_id}.1")
+        job_id = create_job(connection, action, [Part("default", {})], user_id="admin")
+    monkeypatch.setenv("FIRSTBOX_JOB", f"{job_id}.0.1")
     return job_id
 
 

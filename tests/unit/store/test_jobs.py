@@ -6,15 +6,16 @@ import pytest
 from sqlalchemy import Connection, Engine, Row, inspect
 
 from api.errors import Conflict
-from api.states import JobAction, WorkStatus
-from api.store import jobs
-from api.store.jobs import Changes, Run, RunLost
+from api.states import JobAction, JobStatus, WorkStatus
+from api.store import jobs, runs
+from api.store.jobs import Part
+from api.store.runs import Changes, Run, RunLost
 from api.store.session import reading, writing
 
 LEASE = 30.0
 NODES = {"n-00000001": "pending", "n-00000002": "available"}
 EVERYTHING = Changes(
-    status="step2",
+    step_index=2,
     steps={1: {"status": WorkStatus.RUNNING, "start_time": 1.0, "deadline": 61.0}},
     nodes={"n-00000001": {"status": WorkStatus.RUNNING, "step_index": 1}},
     lines=[
@@ -39,7 +40,7 @@ def run(any_engine: Engine, job_id: str) -> Run:
     """The first attempt at the job, by worker w1, which holds it."""
     run = Run(job_id, 1, "w1")
     with writing(any_engine) as connection:
-        assert jobs.claim(connection, run, LEASE)
+        assert runs.claim(connection, run, LEASE)
     return run
 
 
@@ -49,20 +50,20 @@ def other_worker(engine: Engine, run: Run) -> Run:
 
 def old_attempt(engine: Engine, run: Run) -> Run:
     with writing(engine) as connection:
-        assert jobs.start_over(connection, found(connection, run.job_id))
-        assert jobs.claim(connection, Run(run.job_id, 2, run.worker), LEASE)
+        assert runs.start_over(connection, part_of(connection, run.job_id))
+        assert runs.claim(connection, Run(run.job_id, 2, run.worker), LEASE)
     return run
 
 
 def unclaimed_attempt(engine: Engine, run: Run) -> Run:
     with writing(engine) as connection:
-        assert jobs.start_over(connection, found(connection, run.job_id))
+        assert runs.start_over(connection, part_of(connection, run.job_id))
     return Run(run.job_id, 2, run.worker)
 
 
 def finished(engine: Engine, run: Run) -> Run:
     with writing(engine) as connection:
-        jobs.finish(connection, run.job_id, Changes(status="failed"), reason="", message="")
+        finish_all(connection, run.job_id)
     return run
 
 
@@ -74,27 +75,24 @@ def test_a_run_that_lost_its_job_writes_nothing(
     before = dump(any_engine)
 
     with pytest.raises(RunLost), writing(any_engine) as connection:
-        jobs.write_changes(connection, lost, EVERYTHING)
+        runs.write_changes(connection, lost, EVERYTHING)
     with pytest.raises(RunLost), writing(any_engine) as connection:
-        jobs.renew(connection, lost, LEASE)
+        runs.renew(connection, lost, LEASE)
     with pytest.raises(RunLost), writing(any_engine) as connection:
-        jobs.lock_run(connection, lost)
+        runs.lock_run(connection, lost)
 
     assert dump(any_engine) == before
 
 
 def test_the_run_that_holds_the_job_writes(any_engine: Engine, run: Run) -> None:
     with writing(any_engine) as connection:
-        jobs.write_changes(connection, run, EVERYTHING)
+        runs.write_changes(connection, run, EVERYTHING)
 
     with reading(any_engine) as connection:
         job = found(connection, run.job_id)
         assert (job.status, job.pre_status) == ("step2", "step0")
-        assert [row.status for row in jobs.get_steps(connection, run.job_id)] == [
-            "waiting",
-            "running",
-            "waiting",
-        ]
+        steps = jobs.get_steps(connection, run.job_id)
+        assert [(row.waiting, row.running) for row in steps] == [(1, 0), (0, 1), (1, 0)]
         nodes = jobs.get_job_nodes(connection, run.job_id)
         assert [(row.status, row.step_index) for row in nodes] == [("running", 1), ("waiting", 0)]
         assert [row.text for row in jobs.get_log(connection, run.job_id)] == ["n-00000001: hello"]
@@ -105,76 +103,80 @@ def test_every_change_a_caller_would_see_raises_the_version(
 ) -> None:
     run, versions = Run(job_id, 1, "w1"), []
     for change in (
-        lambda connection: jobs.claim(connection, run, LEASE),
-        lambda connection: jobs.write_changes(connection, run, EVERYTHING),
+        lambda connection: runs.claim(connection, run, LEASE),
+        lambda connection: runs.write_changes(connection, run, EVERYTHING),
         lambda connection: jobs.request_cancel(connection, job_id),
-        lambda connection: jobs.start_over(connection, found(connection, job_id)),
-        lambda connection: jobs.finish(
-            connection, job_id, Changes(status="failed"), reason="", message=""
-        ),
+        lambda connection: runs.start_over(connection, part_of(connection, job_id)),
+        lambda connection: finish_all(connection, job_id),
     ):
         with writing(any_engine) as connection:
             change(connection)
             versions.append(found(connection, job_id).version)
 
-    assert versions == [1, 2, 3, 4, 5]
+    assert versions == sorted(set(versions))  # each higher than the one before
+    assert versions[0] > 0
 
 
 def test_an_attempt_is_claimed_once(any_engine: Engine, run: Run) -> None:
     with writing(any_engine) as connection:
-        assert not jobs.claim(connection, Run(run.job_id, 1, "w2"), LEASE)
-        assert not jobs.claim(connection, Run(run.job_id, 2, "w2"), LEASE)
-        assert found(connection, run.job_id).worker == "w1"
+        assert not runs.claim(connection, Run(run.job_id, 1, "w2"), LEASE)
+        assert not runs.claim(connection, Run(run.job_id, 2, "w2"), LEASE)
+        assert part_of(connection, run.job_id).worker == "w1"
 
 
 def test_a_lease_is_renewed_and_tells_of_a_cancel(any_engine: Engine, run: Run) -> None:
     with writing(any_engine) as connection:
-        assert not jobs.renew(connection, run, 1000)
-        assert found(connection, run.job_id).lease_until > time.time() + 900
+        assert not runs.renew(connection, run, 1000)
+        assert part_of(connection, run.job_id).lease_until > time.time() + 900
         assert jobs.request_cancel(connection, run.job_id)
-        assert jobs.renew(connection, run, LEASE)
+        assert runs.renew(connection, run, LEASE)
 
 
-def test_only_jobs_whose_lease_ran_out_are_abandoned(any_engine: Engine, run: Run) -> None:
+def test_only_slices_whose_lease_ran_out_are_abandoned(any_engine: Engine, run: Run) -> None:
     create(any_engine, {"n-00000003": "pending"})  # nobody claimed it
-    now = time.time()
 
     with writing(any_engine) as connection:
-        assert jobs.abandoned_jobs(connection, now) == []
-        late = jobs.abandoned_jobs(connection, now + LEASE + 5)
+        assert runs.abandoned_slices(connection) == []
+        runs.renew(connection, run, -1)
+        late = runs.abandoned_slices(connection)
         assert [row.job_id for row in late] == [run.job_id]
-        jobs.finish(connection, run.job_id, Changes(status="failed"), reason="", message="")
-        assert jobs.abandoned_jobs(connection, now + 10 * LEASE) == []
+        finish_all(connection, run.job_id)
+        assert runs.abandoned_slices(connection) == []
 
 
-def test_only_jobs_nobody_took_are_unclaimed(any_engine: Engine, run: Run) -> None:
-    waiting = create(any_engine, {"n-00000003": "pending"})
+def test_only_slices_that_wait_in_the_queue_for_long_are_overdue(
+    any_engine: Engine, run: Run
+) -> None:
+    waiting, _held = (create(any_engine, {f"n-0000000{n}": "pending"}) for n in (3, 4))
+    with writing(any_engine) as connection:
+        for job_id in (run.job_id, waiting):
+            runs.set_enqueued(connection, job_id, 0)
 
     with reading(any_engine) as connection:
-        assert jobs.unclaimed_jobs(connection, time.time() - 60) == []
-        old = jobs.unclaimed_jobs(connection, time.time() + 60)
+        assert runs.overdue_slices(connection, 60) == []
+        old = runs.overdue_slices(connection, -60)
 
     assert [row.job_id for row in old] == [waiting]
 
 
 def test_a_job_starts_over_once_and_keeps_its_log(any_engine: Engine, run: Run) -> None:
     with writing(any_engine) as connection:
-        jobs.write_changes(connection, run, EVERYTHING)
-        seen = found(connection, run.job_id)
+        runs.write_changes(connection, run, EVERYTHING)
+        seen = part_of(connection, run.job_id)
 
     with writing(any_engine) as connection:
-        assert jobs.start_over(connection, seen)
-        assert not jobs.start_over(connection, seen)
+        assert runs.start_over(connection, seen)
+        assert not runs.start_over(connection, seen)
 
     with reading(any_engine) as connection:
         job = found(connection, run.job_id)
-        assert (job.attempt, job.worker, job.status, job.pre_status) == (2, None, "step0", "step2")
+        part = part_of(connection, run.job_id)
+        assert (part.attempt, part.worker, part.status) == (2, None, "waiting")
+        assert (job.status, job.pre_status) == ("step0", "step2")
         nodes = jobs.get_job_nodes(connection, run.job_id)
         assert {(row.status, row.step_index, row.active) for row in nodes} == {("waiting", 0, True)}
         steps = jobs.get_steps(connection, run.job_id)
-        assert {(row.status, row.start_time, row.deadline) for row in steps} == {
-            ("waiting", None, None)
-        }
+        assert {(row.waiting, row.start_time, row.deadline) for row in steps} == {(1, None, None)}
         assert len(jobs.get_log(connection, run.job_id)) == 1
 
 
@@ -198,7 +200,7 @@ def test_a_finished_job_lets_go_of_its_nodes(any_engine: Engine, run: Run) -> No
 def test_log_lines_are_numbered_over_all_batches(any_engine: Engine, run: Run) -> None:
     for _ in range(3):
         with writing(any_engine) as connection:
-            jobs.write_changes(connection, run, Changes(lines=EVERYTHING.lines * 400))
+            runs.write_changes(connection, run, Changes(lines=EVERYTHING.lines * 400))
 
     with reading(any_engine) as connection:
         numbers = [row.number for row in jobs.get_log(connection, run.job_id)]
@@ -217,7 +219,7 @@ def test_a_log_is_kept_apart_by_status_and_by_failure(any_engine: Engine, run: R
         line | {"job_status": "failed", "text": "over", "is_failure": True},
     ]
     with writing(any_engine) as connection:
-        jobs.write_changes(connection, run, Changes(lines=lines))
+        runs.write_changes(connection, run, Changes(lines=lines))
 
     def texts(job_status: str) -> list[str]:
         with reading(any_engine) as connection:
@@ -255,15 +257,15 @@ def test_nodes_of_very_many_jobs_are_counted(any_engine: Engine, job_id: str) ->
 
 
 def renew(connection: Connection, run: Run) -> None:
-    jobs.renew(connection, run, LEASE + 1)
+    runs.renew(connection, run, LEASE + 1)
 
 
 def take_over(connection: Connection, run: Run) -> None:
-    assert jobs.start_over(connection, found(connection, run.job_id))
+    assert runs.start_over(connection, part_of(connection, run.job_id))
 
 
 def finish(connection: Connection, run: Run) -> None:
-    jobs.finish(connection, run.job_id, Changes(status="failed"), reason="timeout", message="")
+    finish_all(connection, run.job_id)
 
 
 @pytest.mark.parametrize("change", [renew, take_over, finish])
@@ -271,19 +273,32 @@ def test_a_job_that_changed_since_it_was_seen_is_not_taken_over(
     any_engine: Engine, run: Run, change: Callable[[Connection, Run], None]
 ) -> None:
     with writing(any_engine) as connection:
-        seen = found(connection, run.job_id)
-        assert jobs.lock_unchanged(connection, seen)
+        seen = part_of(connection, run.job_id)
+        assert runs.lock_unchanged(connection, seen)
 
         change(connection, run)
 
-        assert not jobs.lock_unchanged(connection, seen)
+        assert not runs.lock_unchanged(connection, seen)
 
 
 def create(engine: Engine, nodes: dict[str, str]) -> str:
     with writing(engine) as connection:
-        return jobs.create_job(
-            connection, JobAction.COLLECT_NODES, nodes, user_id="operator", zone_id="default"
-        )
+        parts = [Part("default", nodes)]
+        return jobs.create_job(connection, JobAction.COLLECT_NODES, parts, user_id="operator")
+
+
+def finish_all(connection: Connection, job_id: str) -> None:
+    """End the job's one slice, and the job."""
+    changes = Changes(status=WorkStatus.FAILED)
+    runs.finish_slice(connection, job_id, 0, changes, reason="", message="")
+    jobs.finish_job(connection, job_id, JobStatus.FAILED, reason="", message="")
+
+
+def part_of(connection: Connection, job_id: str) -> Row[Any]:
+    """The job's one slice."""
+    part = runs.get_slice(connection, job_id, 0)
+    assert part is not None
+    return part
 
 
 def found(connection: Connection, job_id: str) -> Row[Any]:

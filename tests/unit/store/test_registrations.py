@@ -16,7 +16,7 @@ from api.registration.rules import NOTHING
 from api.settings import Settings
 from api.states import JobAction
 from api.store.bm_nodes import add_bm_nodes, get_bm_nodes, update_bm_node
-from api.store.jobs import create_job
+from api.store.jobs import Part, create_job
 from api.store.nodes import add_nodes, update_node
 from api.store.registrations import free_number, read_known, read_owners, write_decisions
 from api.store.sealing import Seal
@@ -199,7 +199,7 @@ def test_a_job_holds_a_machine_unless_it_is_our_own(any_engine: Engine, seal: Se
     [node_id] = plant(any_engine, seal, {"serial_number": "S1"})
     with writing(any_engine) as connection:
         job_id = create_job(
-            connection, JobAction.SCAN_BM_NODES, {node_id: "new"}, user_id="a", zone_id="default"
+            connection, JobAction.SCAN_BM_NODES, [Part("default", {node_id: "new"})], user_id="a"
         )
 
     with reading(any_engine) as connection:
@@ -264,9 +264,8 @@ def test_a_job_that_began_meanwhile_has_the_machine(any_engine: Engine, seal: Se
         create_job(
             connection,
             JobAction.POWER_ON_BM_NODES,
-            {node_id: "new"},
+            [Part("default", {node_id: "new"})],
             user_id="a",
-            zone_id="default",
         )
 
     written, refused = write_decisions(any_engine, seal, decisions, own_job="")

@@ -76,6 +76,14 @@ def upgrade() -> None:
         sa.Column("value", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("name", "labels"),
     )
+    op.create_table(
+        "worker",
+        sa.Column("worker_id", sa.String(), nullable=False),
+        sa.Column("zones", sa.JSON(), nullable=False),
+        sa.Column("concurrency", sa.Integer(), nullable=False),
+        sa.Column("beat_time", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("worker_id"),
+    )
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.add_column(sa.Column("priority", sa.Integer(), nullable=False, server_default="5"))
         batch_op.add_column(sa.Column("request_id", sa.String(), nullable=False, server_default=""))
