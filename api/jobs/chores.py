@@ -45,12 +45,13 @@ CHORES: tuple[Chore, ...] = ()
 
 
 @contextmanager
-def done_beside(settings: Settings, chores: Sequence[Chore] = CHORES) -> Iterator[None]:
-    """Chores are done in a thread of their own for as long as this lasts."""
+def done_beside(
+    settings: Settings, stop: threading.Event, chores: Sequence[Chore] = CHORES
+) -> Iterator[None]:
+    """Chores are done in a thread of their own until `stop` is set, which is at the latest at the end."""
     if not settings.chores or not chores:
         yield
         return
-    stop = threading.Event()
     thread = threading.Thread(
         target=_work, args=(settings, chores, stop), name="chores", daemon=True
     )

@@ -19,6 +19,7 @@ from api.domain.admission import admit_slices, enqueue
 from api.domain.ending import end
 from api.errors import Busy
 from api.jobs import directory, guard
+from api.jobs.chores import done_beside
 from api.jobs.lease import Lease, new_worker_id
 from api.jobs.queue import JobQueue, Server
 from api.settings import Settings
@@ -45,7 +46,8 @@ def work(settings: Settings) -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    Worker(settings).run_until(stop)
+    with done_beside(settings, stop):
+        Worker(settings).run_until(stop)
 
 
 class Worker:

@@ -22,7 +22,7 @@ def test_chore_comes_again_after_its_interval_and_ends_with_the_worker(settings:
         times.append(time.monotonic())
         return False
 
-    with done_beside(settings, [Chore("note", 0.05, note)]):
+    with done_beside(settings, threading.Event(), [Chore("note", 0.05, note)]):
         wait_until(lambda: len(times) >= 3, 10, what="the chore is done three times")
 
     count = len(times)
@@ -42,7 +42,9 @@ def test_chore_with_more_to_do_lets_the_others_have_their_turn(settings: Setting
         done.append("short")
         return False
 
-    with done_beside(settings, [Chore("a", 3600, endless), Chore("b", OFTEN, short)]):
+    with done_beside(
+        settings, threading.Event(), [Chore("a", 3600, endless), Chore("b", OFTEN, short)]
+    ):
         wait_until(lambda: done.count("short") >= 2, 10, what="the short one had two turns")
 
     assert done.count("endless") > 1
@@ -60,7 +62,7 @@ def test_chore_that_fails_is_told_of_and_tried_again(
         tries.append(1)
         raise error
 
-    with done_beside(settings, [Chore("tidy up", OFTEN, fail)]):
+    with done_beside(settings, threading.Event(), [Chore("tidy up", OFTEN, fail)]):
         wait_until(lambda: len(tries) >= 2, 10, what="it is tried again")
 
     assert caplog.records[0].levelno == level
@@ -76,7 +78,7 @@ def test_stopping_worker_is_known_to_a_chore_at_work(settings: Settings) -> None
             seen.set()
         return True
 
-    with done_beside(settings, [Chore("wait", OFTEN, wait)]):
+    with done_beside(settings, threading.Event(), [Chore("wait", OFTEN, wait)]):
         assert began.wait(10)
 
     assert seen.is_set()
@@ -86,7 +88,9 @@ def test_host_without_chores_does_none(settings: Settings) -> None:
     done: list[int] = []
     without = settings.model_copy(update={"chores": False})
 
-    with done_beside(without, [Chore("note", OFTEN, lambda _means: bool(done.append(1)))]):
+    with done_beside(
+        without, threading.Event(), [Chore("note", OFTEN, lambda _means: bool(done.append(1)))]
+    ):
         assert "chores" not in {thread.name for thread in threading.enumerate()}
 
     assert done == []
