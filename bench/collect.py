@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.cpu import Cost, cpu_of, idle_share, run_command
 from bench.report import Line, below, say, table, told
@@ -38,13 +39,14 @@ FORKS = 25
 class MeasuredService(Service):
     """The service in a home of its own, with SSH access to the farm."""
 
-    def __init__(self, home: Path, hosts: SshFarm) -> None:
+    def __init__(self, home: Path, hosts: SshFarm, **settings: Any) -> None:
+        """`settings` by their names."""
         self.access = {
             "FIRSTBOX_HOME": str(home),
             "FIRSTBOX_SSH_PORT": str(hosts.port),
             "FIRSTBOX_SSH_PRIVATE_KEY": str(hosts.private_key),
         }
-        super().__init__(home, ssh_port=hosts.port, ssh_private_key=hosts.private_key)
+        super().__init__(home, ssh_port=hosts.port, ssh_private_key=hosts.private_key, **settings)
 
     def __enter__(self) -> "MeasuredService":
         super().__enter__()
