@@ -125,6 +125,22 @@ class ScanOutcome(StrEnum):
     FAILED = "failed"  # it did not let us in, or told nothing
 
 
+class WebhookEvent(StrEnum):
+    """What a webhook may want to be told of."""
+
+    JOB_ENDED = "job_ended"  # a job is over
+    NODE_STATUS = "node_status"  # a node is new, or has another status
+    BM_NODE_STATUS = "bm_node_status"  # the same of a machine with a registered BMC
+
+
+class DeliveryStatus(StrEnum):
+    """How far an event is on its way to one webhook."""
+
+    WAITING = "waiting"  # to be sent, for the first time or again
+    DELIVERED = "delivered"  # the receiver said 2xx
+    FAILED = "failed"  # given up
+
+
 class Role(StrEnum):
     """What a user may do; each may do what the one before may."""
 

@@ -1,6 +1,5 @@
 """Actions on the audit."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -9,13 +8,12 @@ from api.actions.envelope import ActionResponse, Answer, AuditRequest, Context, 
 from api.domain import audit
 from api.store.audit import find_audit, matches
 from api.store.session import reading
-
-_TIME = "%Y-%m-%d %H:%M:%S"
+from api.times import seconds
 
 
 def _is_time(text: str) -> str:
     try:
-        datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+        seconds(text)
     except ValueError:
         raise ValueError("must be like 2026-03-01 17:45:00, UTC") from None
     return text
@@ -89,6 +87,4 @@ def describe_audit(context: Context, request: DescribeAuditRequest) -> Answer:
 
 
 def _seconds(time: str | None) -> float | None:
-    if time is None:
-        return None
-    return datetime.strptime(time, _TIME).replace(tzinfo=UTC).timestamp()
+    return None if time is None else seconds(time)

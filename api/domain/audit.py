@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from api.domain.nodes import wire_time
+from api.times import wire_time
 
 
 def view(row: Row[Any]) -> dict[str, Any]:

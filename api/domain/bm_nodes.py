@@ -14,7 +14,6 @@ import orjson
 from sqlalchemy import Connection, Row
 
 from api.domain.conditions import not_busy, registered
-from api.domain.nodes import wire_time
 from api.errors import Conflict, Malformed
 from api.registration import rules as registration
 from api.registration.rules import MASK, OWNED, UNIQUE, Fault, Values
@@ -22,6 +21,7 @@ from api.states import DEFAULT_ZONE, BmNodeStatus
 from api.store import bm_nodes, nodes
 from api.store.bm_nodes import stored
 from api.store.sealing import Seal
+from api.times import wire_time
 
 Networks = Sequence[IPv4Network | IPv6Network]
 

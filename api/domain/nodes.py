@@ -1,6 +1,5 @@
 """Nodes that have an operating system: what may be done to them."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from api.domain.queueing import Queue
 from api.errors import Conflict, NotFound
 from api.states import JobAction
 from api.store import bm_nodes, hardware, nodes
+from api.times import wire_time
 
 NO_HARDWARE = orjson.dumps(hardware.NO_HARDWARE).decode()
 
@@ -106,8 +106,3 @@ def view(row: Row[Any], fields: Collection[str] | None = None) -> orjson.Fragmen
         return orjson.Fragment(orjson.dumps(own)[:-1] + b"," + document[1:].encode())
     whole = own | orjson.loads(document)
     return {name: whole[name] for name in whole if name in fields or name == "node_id"}
-
-
-def wire_time(seconds: float | None) -> str:
-    """`YYYY-MM-DD HH:MM:SS`, UTC; "" for a time that has not come."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) if seconds else ""

@@ -7,9 +7,9 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Connection, Row
 
-from api.domain.nodes import wire_time
 from api.states import ADVICE, FINISHED, Priority, Reason, WorkStatus
 from api.store import jobs
+from api.times import wire_time
 
 
 class RecentStatuses:

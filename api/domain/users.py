@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from api.domain.nodes import wire_time
 from api.errors import Conflict, Malformed, NotFound
 from api.states import Role
 from api.store import users
+from api.times import wire_time
 
 SHORTEST, LONGEST = 10, 256
 MOST_DAYS = 3650

@@ -77,13 +77,11 @@ class Delivery(SQLModel, table=True):
     """One thing that happened, on its way to one webhook."""
 
     __tablename__ = "delivery"
-    __table_args__ = (Index("delivery_status_next", "status", "next_time"),)
+    __table_args__ = (Index("delivery_due", "webhook_id", "status", "number"),)
 
     number: int | None = Field(default=None, primary_key=True)
     webhook_id: str = Field(
-        sa_column=Column(
-            ForeignKey("webhook.webhook_id", ondelete="CASCADE"), nullable=False, index=True
-        )
+        sa_column=Column(ForeignKey("webhook.webhook_id", ondelete="CASCADE"), nullable=False)
     )
     event_id: str
     event: str = Field(max_length=32)
@@ -91,7 +89,8 @@ class Delivery(SQLModel, table=True):
     status: str = Field(max_length=16)
     attempts: int = 0
     create_time: float
-    next_time: float  # not before this; while somebody sends it, when another may try
+    # Not before this; while somebody sends it, when another may try. By the database's clock.
+    next_time: float
     finish_time: float | None = None
     error: str = ""  # why the last attempt failed
 
@@ -244,6 +243,7 @@ class Boot(SQLModel, table=True):
     job_id: str | None = Field(
         sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), nullable=True, index=True)
     )
+    zone_id: str = ""  # of the boot server that let an unknown machine in; "" if it serves many
     provision_id: str  # of the machine's registration, when the boot was made
     mac: str = Field(max_length=17)
     state: str = Field(max_length=8)

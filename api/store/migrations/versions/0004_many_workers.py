@@ -67,8 +67,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
     )
     with op.batch_alter_table("delivery", schema=None) as batch_op:
-        batch_op.create_index("delivery_status_next", ["status", "next_time"], unique=False)
-        batch_op.create_index(batch_op.f("ix_delivery_webhook_id"), ["webhook_id"], unique=False)
+        batch_op.create_index("delivery_due", ["webhook_id", "status", "number"], unique=False)
     op.create_table(
         "tally",
         sa.Column("name", sa.String(length=64), nullable=False),
