@@ -6,7 +6,18 @@
 import sys
 from collections.abc import Callable
 
-from bench import boot, collect, events, identify, inventory, power, provision, requests, scan
+from bench import (
+    boot,
+    collect,
+    events,
+    growth,
+    identify,
+    inventory,
+    power,
+    provision,
+    requests,
+    scan,
+)
 from bench.report import say, table, write
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -18,6 +29,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "Identifying": lambda: table(identify.measure()),
     "Installing": lambda: table(provision.measure()),
     "Boot server": lambda: table(boot.measure()),
+    "Growth": lambda: table(growth.measure()),
     "Inventory": inventory.measure_all,
 }
 
