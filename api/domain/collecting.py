@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row
 from api.domain.conditions import known, not_in_use
 from api.states import UNREACHABLE_REASONS, NodeStatus, WorkStatus
 from api.store import nodes
+from api.store.outbox import Cause, causes
 
 
 def admit(
@@ -19,14 +20,16 @@ def admit(
     return {node_id: row.status for node_id, row in rows.items()}
 
 
-def begin(connection: Connection, node_ids: Sequence[str], *, retry_of: str) -> None:
+def begin(connection: Connection, job_id: str, node_ids: Sequence[str], *, retry_of: str) -> None:
     """A job is at them now."""
-    nodes.move_nodes(connection, dict.fromkeys(node_ids, NodeStatus.COLLECTING))
+    moves = dict.fromkeys(node_ids, NodeStatus.COLLECTING)
+    nodes.move_nodes(connection, moves, dict.fromkeys(node_ids, Cause(job_id)))
 
 
-def end(connection: Connection, _job: Row[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+def end(connection: Connection, job: Row[Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Every node leaves `collecting`; `rows` say what came of each."""
-    nodes.move_nodes(connection, {row["node_id"]: _status_after(row) for row in rows})
+    moves = {row["node_id"]: _status_after(row) for row in rows}
+    nodes.move_nodes(connection, moves, causes(job.job_id, rows))
 
 
 def _status_after(row: Mapping[str, Any]) -> NodeStatus:

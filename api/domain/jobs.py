@@ -54,7 +54,7 @@ def start(
         priority=priority or PRIORITIES.get(action, Priority.NORMAL),
         options=asked,
     )
-    KINDS[action].begin(connection, node_ids, retry_of=retry_of)
+    KINDS[action].begin(connection, job_id, node_ids, retry_of=retry_of)
     admit_slices(connection, queue)
     return job_id
 
@@ -81,7 +81,7 @@ def begin(
         command=command,
         options=options,
     )
-    KINDS[action].begin(connection, node_ids, retry_of="")
+    KINDS[action].begin(connection, job_id, node_ids, retry_of="")
     return job_id
 
 

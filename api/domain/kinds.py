@@ -16,7 +16,9 @@ class Kind(Protocol):
         self, connection: Connection, node_ids: Sequence[str], options: Mapping[str, Any], /
     ) -> dict[str, str]: ...
 
-    def begin(self, connection: Connection, node_ids: Sequence[str], *, retry_of: str) -> None: ...
+    def begin(
+        self, connection: Connection, job_id: str, node_ids: Sequence[str], *, retry_of: str
+    ) -> None: ...
 
     def end(
         self, connection: Connection, job: Row[Any], rows: Sequence[Mapping[str, Any]], /

@@ -11,6 +11,7 @@ from api.states import RAMDISK, BmNodeStatus, BootMethod, NodeStatus, WorkStatus
 from api.store import bm_nodes, boots, nodes
 from api.store.ids import new_id
 from api.store.images import find_image
+from api.store.outbox import Cause, causes
 
 
 def admit(
@@ -32,18 +33,19 @@ def admit(
     return {node_id: row.status for node_id, row in rows.items()}
 
 
-def begin(connection: Connection, node_ids: Sequence[str], *, retry_of: str) -> None:
+def begin(connection: Connection, job_id: str, node_ids: Sequence[str], *, retry_of: str) -> None:
     """A job is at them now. A retry goes on with the same installation, so that what is proved
     done need not be done again."""
-    bm_nodes.move_bm_nodes(connection, dict.fromkeys(node_ids, BmNodeStatus.PROVISIONING))
-    nodes.move_nodes(connection, dict.fromkeys(node_ids, NodeStatus.COLLECTING))
+    why = dict.fromkeys(node_ids, Cause(job_id))
+    bm_nodes.move_bm_nodes(connection, dict.fromkeys(node_ids, BmNodeStatus.PROVISIONING), why)
+    nodes.move_nodes(connection, dict.fromkeys(node_ids, NodeStatus.COLLECTING), why)
     rows = bm_nodes.get_bm_nodes(connection, node_ids)
     for node_id, row in rows.items():
         if not (retry_of and row.provision_id):
             bm_nodes.update_bm_node(connection, node_id, {"provision_id": new_id("p")})
 
 
-def end(connection: Connection, _job: Row[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+def end(connection: Connection, job: Row[Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Every machine leaves `provisioning`; none is answered any more when it boots."""
     ids = [row["node_id"] for row in rows]
     touched = set(boots.boots_of_nodes(connection, ids))  # before that, a job only looks
@@ -60,8 +62,9 @@ def end(connection: Connection, _job: Row[Any], rows: Sequence[Mapping[str, Any]
             node_moves[node_id] = _node_status_after(
                 before[node_id], was_touched=node_id in touched
             )
-    bm_nodes.move_bm_nodes(connection, moves)
-    nodes.move_nodes(connection, node_moves)
+    why = causes(job.job_id, rows)
+    bm_nodes.move_bm_nodes(connection, moves, why)
+    nodes.move_nodes(connection, node_moves, why)
 
 
 def _status_after(row: Mapping[str, Any], *, is_done: bool, was_touched: bool) -> BmNodeStatus:

@@ -34,7 +34,7 @@ def admit(
     return {node_id: row.status for node_id, row in rows.items()}
 
 
-def begin(connection: Connection, node_ids: Sequence[str], *, retry_of: str) -> None:
+def begin(connection: Connection, job_id: str, node_ids: Sequence[str], *, retry_of: str) -> None:
     """Nothing changes: machines are only asked."""
 
 

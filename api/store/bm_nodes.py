@@ -18,9 +18,10 @@ from sqlalchemy import (
 )
 
 from api.registration.rules import UNIQUE
-from api.states import BM_NODE_TRANSITIONS, BmNodeStatus
+from api.states import BM_NODE_TRANSITIONS, BmNodeStatus, WebhookEvent
 from api.store.ids import chunks
 from api.store.nodes import node_row
+from api.store.outbox import NO_CAUSES, Cause, tell_changes
 from api.store.sealing import Seal
 from api.store.tables import BmNode, Node, columns
 
@@ -32,6 +33,13 @@ _BUT_HARDWARE: Select[Any] = select(
     *(column for column in BM_NODE.c if column.name != "hardware"),
     NODE.c.zone_id,
     NODE.c.description,
+).join_from(BM_NODE, NODE)
+# What webhooks are told.
+_CHANGES = select(
+    *(BM_NODE.c[name] for name in ("status", "pre_status", "node_id")),
+    NODE.c.zone_id,
+    *(BM_NODE.c[name] for name in ("hostname", "serial_number", "ipmi_network_address")),
+    BM_NODE.c.pxe_network_mac_addr,
 ).join_from(BM_NODE, NODE)
 SEARCHED = (
     *(BM_NODE.c[name] for name in ("node_id", "hostname", "brand", "product", "serial_number")),
@@ -126,7 +134,9 @@ def add_bm_nodes(connection: Connection, registrations: Sequence[Mapping[str, An
         connection.execute(insert(NODE), new)
     if rows:
         connection.execute(insert(BM_NODE), rows)
-    return [str(node["node_id"]) for node in nodes]
+    node_ids = [str(node["node_id"]) for node in nodes]
+    tell_changes(connection, WebhookEvent.BM_NODE_STATUS, _CHANGES, node_ids)
+    return node_ids
 
 
 def stored(values: Mapping[str, Any], seal: Seal) -> dict[str, Any]:
@@ -205,7 +215,11 @@ def update_bm_node(connection: Connection, node_id: str, values: Mapping[str, An
     )
 
 
-def move_bm_nodes(connection: Connection, moves: Mapping[str, BmNodeStatus]) -> list[str]:
+def move_bm_nodes(
+    connection: Connection,
+    moves: Mapping[str, BmNodeStatus],
+    causes: Mapping[str, Cause] = NO_CAUSES,
+) -> list[str]:
     """Give machines a new status where the transition table allows it from where they are.
 
     Returns the ids that were not allowed to move (or are not registered any more).
@@ -223,5 +237,7 @@ def move_bm_nodes(connection: Connection, moves: Mapping[str, BmNodeStatus]) -> 
                 .values(status=status, pre_status=BM_NODE.c.status, update_time=time.time())
                 .returning(BM_NODE.c.node_id)
             ).scalars()
-            refused += sorted(set(chunk) - set(moved))
+            moved_ids = set(moved)
+            refused += sorted(set(chunk) - moved_ids)
+            tell_changes(connection, WebhookEvent.BM_NODE_STATUS, _CHANGES, moved_ids, causes)
     return refused

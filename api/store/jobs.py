@@ -14,11 +14,14 @@ from api.states import (
     JobAction,
     JobStatus,
     Priority,
+    WebhookEvent,
     WorkStatus,
     step_status,
 )
 from api.store.ids import chunks, new_id
+from api.store.outbox import Happening, tell
 from api.store.tables import Job, JobNode, JobSlice, JobStep, LogLine, columns
+from api.times import wire_time
 
 JOB = columns(Job)
 SLICE = columns(JobSlice)
@@ -310,6 +313,24 @@ def finish_job(
             version=JOB.c.version + 1,
         )
     )
+    tell(connection, WebhookEvent.JOB_ENDED, lambda: [_ended(connection, job_id)])
+
+
+def _ended(connection: Connection, job_id: str) -> Happening:
+    """A job that is over, as webhooks are told of it."""
+    row = get_job(connection, job_id)
+    assert row is not None  # noqa: S101  # locked by who ends it
+    names = ("job_id", "zone_id", "user_id", "request_id", "retry_of")
+    times = ("create_time", "start_time", "finish_time")
+    return {
+        "job": {name: getattr(row, name) for name in names}
+        | {"job_action": row.action, "nodes": count_nodes(connection, [job_id])[job_id]}
+        | {name: wire_time(getattr(row, name)) for name in times},
+        "old_status": row.pre_status,
+        "new_status": row.status,
+        "reason": row.reason,
+        "message": row.message,
+    }
 
 
 def lock_job(connection: Connection, job_id: str) -> Row[Any] | None:

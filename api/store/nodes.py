@@ -22,8 +22,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import Text
 
 from api.errors import Conflict
-from api.states import NODE_TRANSITIONS, NodeStatus
+from api.states import NODE_TRANSITIONS, NodeStatus, WebhookEvent
 from api.store.ids import chunks, new_id
+from api.store.outbox import NO_CAUSES, Cause, tell_changes
 from api.store.tables import BmNode, Disk, JobNode, Network, Node, columns
 
 NODE = columns(Node)
@@ -32,6 +33,11 @@ BM_NODE = columns(BmNode)
 DISK = columns(Disk)
 NETWORK = columns(Network)
 _BUT_HARDWARE = [column for column in NODE.c if column.name != "hardware"]
+# What webhooks are told. Machines without an operating system are none: their registration tells.
+_CHANGES = select(
+    *(NODE.c[name] for name in ("status", "pre_status", "node_id", "zone_id")),
+    *(NODE.c[name] for name in ("address", "hostname")),
+).where(NODE.c.address.is_not(None))
 SEARCHED = ("node_id", "hostname", "address", "serial_number", "description")
 
 
@@ -153,7 +159,9 @@ def add_nodes(connection: Connection, addresses: Sequence[str], zone_id: str) ->
                 f"Somebody else added nodes between {addresses[0]} and {addresses[-1]} just now; "
                 "try again."
             ) from error
-    return [str(row["node_id"]) for row in rows]
+    node_ids = [str(row["node_id"]) for row in rows]
+    tell_changes(connection, WebhookEvent.NODE_STATUS, _CHANGES, node_ids)
+    return node_ids
 
 
 def node_row(
@@ -209,7 +217,11 @@ def set_address(connection: Connection, node_id: str, address: str, host_key: st
     update_node(connection, node_id, values)
 
 
-def move_nodes(connection: Connection, moves: Mapping[str, NodeStatus]) -> list[str]:
+def move_nodes(
+    connection: Connection,
+    moves: Mapping[str, NodeStatus],
+    causes: Mapping[str, Cause] = NO_CAUSES,
+) -> list[str]:
     """Give nodes a new status where the transition table allows it from where they are.
 
     Returns the ids that were not allowed to move (or do not exist any more).
@@ -228,7 +240,9 @@ def move_nodes(connection: Connection, moves: Mapping[str, NodeStatus]) -> list[
                 .values(status=status, pre_status=NODE.c.status, update_time=now)
                 .returning(NODE.c.node_id)
             ).scalars()
-            refused += sorted(set(chunk) - set(moved))
+            moved_ids = set(moved)
+            refused += sorted(set(chunk) - moved_ids)
+            tell_changes(connection, WebhookEvent.NODE_STATUS, _CHANGES, moved_ids, causes)
     return refused
 
 

@@ -4,10 +4,11 @@ A worker holds what it sends until a time in the row; when that is past, another
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, exists, insert, select, update
 
 from api.states import DeliveryStatus, WebhookEvent
 from api.store.ids import chunks, new_id
@@ -20,6 +21,18 @@ WEBHOOK = columns(Webhook)
 _WAITS = DELIVERY.c.status == DeliveryStatus.WAITING
 
 Happening = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a node has another status: what a job made of it."""
+
+    job_id: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+NO_CAUSES: Mapping[str, Cause] = {}  # somebody asked for it, or it was found
 
 
 def tell(
@@ -52,6 +65,38 @@ def tell(
     ]
     for chunk in chunks(notes):
         connection.execute(insert(DELIVERY), chunk)
+
+
+def causes(job_id: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Cause]:
+    """What a job made of each of its nodes."""
+    return {row["node_id"]: Cause(job_id, row["reason"], row["message"]) for row in rows}
+
+
+def tell_changes(
+    connection: Connection,
+    event: WebhookEvent,
+    changes: Select[Any],
+    node_ids: Iterable[str],
+    causes: Mapping[str, Cause] = NO_CAUSES,
+) -> None:
+    """Note that these nodes are new, or have another status.
+
+    `changes` selects status, pre_status, and all that is told of a node.
+    """
+
+    def happened() -> Iterator[Happening]:
+        node_id = changes.selected_columns["node_id"]
+        for chunk in chunks(sorted(node_ids)):
+            for row in connection.execute(changes.where(node_id.in_(chunk))):
+                yield _change(row, causes.get(row.node_id, Cause()))
+
+    tell(connection, event, happened)
+
+
+def _change(row: Row[Any], cause: Cause) -> Happening:
+    node = {name: value or "" for name, value in row._mapping.items()}
+    old, new = node.pop("pre_status"), node.pop("status")
+    return {"node": node, "old_status": old, "new_status": new, **asdict(cause)}
 
 
 def message(event: str, time: float, happening: Happening) -> tuple[str, str]:
