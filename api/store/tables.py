@@ -91,8 +91,17 @@ class Delivery(SQLModel, table=True):
     create_time: float
     # Not before this; while somebody sends it, when another may try. By the database's clock.
     next_time: float
-    finish_time: float | None = None
+    finish_time: float | None = Field(default=None, index=True)
     error: str = ""  # why the last attempt failed
+
+
+class Turn(SQLModel, table=True):
+    """Something that one worker does at a time, for all of them."""
+
+    __tablename__ = "turn"
+
+    name: str = Field(primary_key=True, max_length=64)
+    until: float  # by the database's clock; whoever is at it is given up then
 
 
 class Tally(SQLModel, table=True):
@@ -157,7 +166,10 @@ class BmNode(SQLModel, table=True):
     """
 
     __tablename__ = "bm_node"
-    __table_args__ = (Index("bm_node_status_id", "status", "node_id"),)
+    __table_args__ = (
+        Index("bm_node_status_id", "status", "node_id"),
+        Index("bm_node_create_id", "create_time", "node_id"),
+    )
 
     node_id: str = Field(
         sa_column=Column(ForeignKey("node.node_id", ondelete="CASCADE"), primary_key=True)
@@ -353,7 +365,12 @@ class Job(SQLModel, table=True):
     """One long action somebody asked for."""
 
     __tablename__ = "job"
-    __table_args__ = (Index("job_action_create", "action", "create_time"),)
+    __table_args__ = (
+        Index("job_action_create", "action", "create_time"),
+        Index("job_create", "create_time", "job_id"),
+        Index("job_finish", "finish_time", "job_id"),
+        Index("job_log_finish", "has_log", "finish_time"),  # for what prunes
+    )
 
     job_id: str = Field(primary_key=True)
     action: str
@@ -372,6 +389,8 @@ class Job(SQLModel, table=True):
     start_time: float | None = None
     finish_time: float | None = None
     cancel: bool = False
+    dry_run: bool = False  # as in the options, which of a scan are long
+    has_log: bool = True  # False once its log was pruned
     # What the caller asked beyond the nodes: {"erase": 1}, {"reinstall": 1}, {"soft": 1}.
     options: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     version: int = 0  # grows with every change that GetStatus or GetLog would show
@@ -432,6 +451,7 @@ class JobNode(SQLModel, table=True):
             sqlite_where=text("active"),
             postgresql_where=text("active"),
         ),
+        Index("job_node_node", "node_id", "job_id"),
     )
 
     job_id: str = Field(
@@ -451,6 +471,15 @@ class LogLine(SQLModel, table=True):
     """A line of a job's log: written once, never edited."""
 
     __tablename__ = "log_line"
+    __table_args__ = (
+        Index(
+            "log_line_failure",
+            "job_id",
+            "number",
+            sqlite_where=text("is_failure"),
+            postgresql_where=text("is_failure"),
+        ),
+    )
 
     job_id: str = Field(
         sa_column=Column(ForeignKey("job.job_id", ondelete="CASCADE"), primary_key=True)

@@ -1,0 +1,44 @@
+"""Indexes for what grows; what was pruned, and whose turn it is to prune."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "turn",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    with op.batch_alter_table("job", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("dry_run", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
+        batch_op.add_column(
+            sa.Column("has_log", sa.Boolean(), nullable=False, server_default=sa.true())
+        )
+        batch_op.create_index("job_create", ["create_time", "job_id"], unique=False)
+        batch_op.create_index("job_finish", ["finish_time", "job_id"], unique=False)
+        batch_op.create_index("job_log_finish", ["has_log", "finish_time"], unique=False)
+    options, dry_run = sa.column("options", sa.JSON()), sa.column("dry_run", sa.Boolean())
+    asked = sa.cast(options["dry_run"].as_string(), sa.Text())
+    job = sa.table("job", options, dry_run)
+    op.execute(sa.update(job).where(asked.in_(("1", "true"))).values(dry_run=True))
+    with op.batch_alter_table("job_node", schema=None) as batch_op:
+        batch_op.create_index("job_node_node", ["node_id", "job_id"], unique=False)
+    with op.batch_alter_table("bm_node", schema=None) as batch_op:
+        batch_op.create_index("bm_node_create_id", ["create_time", "node_id"], unique=False)
+    with op.batch_alter_table("delivery", schema=None) as batch_op:
+        batch_op.create_index("ix_delivery_finish_time", ["finish_time"], unique=False)
+    with op.batch_alter_table("log_line", schema=None) as batch_op:
+        batch_op.create_index(
+            "log_line_failure",
+            ["job_id", "number"],
+            unique=False,
+            sqlite_where=sa.text("is_failure"),
+            postgresql_where=sa.text("is_failure"),
+        )
