@@ -1,19 +1,14 @@
-"""What a worker does beside its jobs: small things that are due again and again, one after another.
-
-A chore is a function and its interval. It works in portions of some seconds, so that the others come
-to their turn, and says whether there is more to do.
-"""
+"""What a worker does beside its jobs: chores, one after another in a thread of their own."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-
-from sqlalchemy import Engine
 
 from api.errors import Busy
+from api.jobs import delivering
+from api.jobs.chore import Chore, Means
 from api.settings import Settings
 from api.store.session import open_database
 
@@ -22,26 +17,8 @@ _LAST_WORDS = 15.0  # seconds a chore has to come to its end when the worker sto
 logger = logging.getLogger("firstbox.chores")
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a chore works with."""
-
-    settings: Settings
-    engine: Engine
-    stop: threading.Event  # set when the worker stops: begin nothing new
-
-
-@dataclass(frozen=True, slots=True)
-class Chore:
-    """Something to do again and again."""
-
-    name: str  # as in "cannot <name> just now"
-    interval: float  # seconds from its end to its next beginning
-    do: Callable[[Means], bool]  # True: more is left to do, and it is called again in its turn
-
-
 # All there are. Each runs in every worker that does chores: two may be at the same one.
-CHORES: tuple[Chore, ...] = ()
+CHORES: tuple[Chore, ...] = (Chore("deliver webhooks", 1.0, delivering.deliver),)
 
 
 @contextmanager

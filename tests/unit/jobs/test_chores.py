@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from api.errors import Busy
-from api.jobs.chores import Chore, Means, done_beside
+from api.jobs.chore import Chore, Means
+from api.jobs.chores import done_beside
 from api.settings import Settings
 from tests.service import wait_until
 
