@@ -30,44 +30,94 @@ def postgres_cluster() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_cluster: str) -> Iterator[str]:
     """SQLAlchemy URL of a fresh, empty database."""
-    name = f"test_{secrets.token_hex(4)}"
+    url = create_database(postgres_cluster)
+    yield url
     with psycopg.connect(f"{postgres_cluster}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-        yield f"{postgres_cluster}/{name}".replace("postgresql://", "postgresql+psycopg://")
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)".encode())
 
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """Start a cluster of one's own, and stop it by its process id."""
-    programs = _programs()
-    user = _user()
-    directory = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        if user:
-            os.chown(directory, user.pw_uid, user.pw_gid)
+    with Postgres() as postgres:
+        yield postgres.url
+
+
+class Postgres:
+    """A cluster on a loopback port that stays the same however often it is stopped and started."""
+
+    def __init__(self, *, is_durable: bool = False) -> None:
+        """`is_durable` where it is to cost what it costs; tests' databases need not survive a power cut."""
+        self._fsync = "on" if is_durable else "off"
+        self._programs = _programs()
+        self._user = _user()
+        self._directory = Path(tempfile.mkdtemp(prefix="pg"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
         password = secrets.token_hex(16)
-        _init(programs, directory, user, password)
-        port = _free_port()
-        options = ["-h", "127.0.0.1", "-p", str(port), "-k", directory, "-c", "max_connections=200"]
-        # fsync off: these databases need not survive a power failure
-        options += ["-c", "fsync=off"]
-        process = subprocess.Popen(
-            [*_as(user), programs / "postgres", "-D", directory / "data", *options],
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "log").open("wb"),
-        )
+        self.url = f"postgresql://firstbox:{password}@127.0.0.1:{self.port}"
         try:
-            url = f"postgresql://firstbox:{password}@127.0.0.1:{port}"
-            _wait_until_ready(url, process, directory / "log")
-            yield url
+            if self._user:
+                os.chown(self._directory, self._user.pw_uid, self._user.pw_gid)
+            _init(self._programs, self._directory, self._user, password)
+        except BaseException:
+            shutil.rmtree(self._directory)
+            raise
+
+    def __enter__(self) -> "Postgres":
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        try:
+            self.stop()
         finally:
-            process.send_signal(signal.SIGINT)  # a fast shutdown: sessions are ended
-            process.wait(30)
-    finally:
-        shutil.rmtree(directory)
+            shutil.rmtree(self._directory)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        data = self._directory / "data"
+        options = ["-D", data, "-k", self._directory, "-h", "127.0.0.1", "-p", str(self.port)]
+        options += ["-c", "max_connections=200", "-c", f"fsync={self._fsync}"]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_as(self._user), self._programs / "postgres", *options],
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+        _wait_until_ready(self.url, self._process, self._directory / "log")
+
+    def stop(self) -> None:
+        """A fast shutdown: sessions are ended, transactions rolled back."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """End it as a crash would: it has to recover when it starts again."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
+
+    def create_database(self) -> str:
+        """SQLAlchemy URL of a new, empty database."""
+        return create_database(self.url)
+
+
+def create_database(cluster: str) -> str:
+    """SQLAlchemy URL of a new, empty database in the cluster at this URL."""
+    name = f"test_{secrets.token_hex(4)}"
+    with psycopg.connect(f"{cluster}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return f"{cluster}/{name}".replace("postgresql://", "postgresql+psycopg://")
 
 
 def _programs() -> Path:

@@ -17,28 +17,82 @@ from tests.lab.segment import end_with_parent
 REPOSITORY = Path(__file__).parents[1]
 
 
-class Service:
+class Client:
+    """Asks a service on this host, with a token."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self.port = port
+        self.token = token
+        self._client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether the service, its database and its queue answer."""
+        try:
+            return self._client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def call(self, action: str, **parameters: Any) -> dict[str, Any]:
+        """The answer to one action."""
+        answer = self._client.post("/api", json={"action": action, **parameters})
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def done(self, action: str, **parameters: Any) -> dict[str, Any]:
+        """The answer to one action that must succeed."""
+        answer = self.call(action, **parameters)
+        assert answer["ret_code"] == 0, answer
+        return answer
+
+    def status(self, job_id: str, action: str = "CollectNodes") -> dict[str, Any]:
+        """GetStatus of a job."""
+        return self.done("GetStatus", job_action=action, job_id=job_id)
+
+    def log(self, job_id: str, action: str = "CollectNodes", **parameters: Any) -> list[str]:
+        """The lines of a job's log."""
+        answer = self.done("GetLog", job_action=action, job_id=job_id, **parameters)
+        lines: dict[str, str] = answer["log"]
+        return list(lines.values())
+
+    def wait_for(
+        self, job_id: str, *statuses: str, seconds: float = 60, action: str = "CollectNodes"
+    ) -> dict[str, Any]:
+        """GetStatus once the job has one of these statuses, or is over."""
+        ends = {*statuses, "successful", "failed"}
+        wait_until(
+            lambda: self.status(job_id, action)["status"] in ends,
+            seconds,
+            what=f"job is {ends}",
+            pause=0.1,
+        )
+        return self.status(job_id, action)
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Every node by its address."""
+        return {node["address"]: node for node in self.done("DescribeNodes")["node_set"]}
+
+
+class Service(Client):
     """A home, and the service that works in it; `with` stops what is left of it."""
 
     def __init__(self, home: Path, *, port: int | None = None, **settings: Any) -> None:
         """`settings` by their names."""
         self.home = home
-        self.port = port or _free_port()
+        port = port or free_port()
         self._environment = {
             **{name: value for name, value in os.environ.items() if "FIRSTBOX" not in name},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "FIRSTBOX_HOME": str(home),
-            "FIRSTBOX_PORT": str(self.port),
+            "FIRSTBOX_PORT": str(port),
         }
         self.set(**settings)
         self.firstbox("init")
         created = self.firstbox("token", "create", "--user", "admin").stdout
-        self.token = created.strip().splitlines()[-1]
-        self._client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}",
-            headers={"Authorization": f"Bearer {self.token}"},
-            timeout=30,
-        )
+        super().__init__(port, created.strip().splitlines()[-1])
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Service":
@@ -86,13 +140,7 @@ class Service:
                 stderr=log,
                 preexec_fn=end_with_parent,
             )
-        wait_until(self._is_ready, 30, what="the service is ready")
-
-    def _is_ready(self) -> bool:
-        try:
-            return self._client.get("/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
+        wait_until(self.is_ready, 30, what="the service is ready")
 
     def stop(self) -> None:
         """SIGTERM, and wait."""
@@ -117,45 +165,6 @@ class Service:
 
         wait_until(find, 15, what="a worker runs beside the API")
         return find()[0]
-
-    def call(self, action: str, **parameters: Any) -> dict[str, Any]:
-        """The answer to one action."""
-        answer = self._client.post("/api", json={"action": action, **parameters})
-        body: dict[str, Any] = answer.json()
-        return body
-
-    def done(self, action: str, **parameters: Any) -> dict[str, Any]:
-        """The answer to one action that must succeed."""
-        answer = self.call(action, **parameters)
-        assert answer["ret_code"] == 0, answer
-        return answer
-
-    def status(self, job_id: str, action: str = "CollectNodes") -> dict[str, Any]:
-        """GetStatus of a job."""
-        return self.done("GetStatus", job_action=action, job_id=job_id)
-
-    def log(self, job_id: str, action: str = "CollectNodes", **parameters: Any) -> list[str]:
-        """The lines of a job's log."""
-        answer = self.done("GetLog", job_action=action, job_id=job_id, **parameters)
-        lines: dict[str, str] = answer["log"]
-        return list(lines.values())
-
-    def wait_for(
-        self, job_id: str, *statuses: str, seconds: float = 60, action: str = "CollectNodes"
-    ) -> dict[str, Any]:
-        """GetStatus once the job has one of these statuses, or is over."""
-        ends = {*statuses, "successful", "failed"}
-        wait_until(
-            lambda: self.status(job_id, action)["status"] in ends,
-            seconds,
-            what=f"job is {ends}",
-            pause=0.1,
-        )
-        return self.status(job_id, action)
-
-    def nodes(self) -> dict[str, dict[str, Any]]:
-        """Every node by its address."""
-        return {node["address"]: node for node in self.done("DescribeNodes")["node_set"]}
 
 
 def wait_until(holds: Callable[[], Any], seconds: float, *, what: str, pause: float = 0.05) -> None:
@@ -199,7 +208,8 @@ def processes_of(job_id: str) -> dict[int, str]:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody has just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
