@@ -1,13 +1,15 @@
 """The command `firstbox`. What a command needs is imported when it runs, so that help is quick."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api import image_commands
-from api.errors import FirstboxError
+from api import image_commands, key_commands
+from api.errors import Conflict, FirstboxError
 from api.terminal import (
     opened_database,
     read_settings,
@@ -33,6 +35,7 @@ token_app = typer.Typer(help="Bearer tokens, for scripts.", no_args_is_help=True
 app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
 app.add_typer(image_commands.app, name="image")
+app.add_typer(key_commands.app, name="key")
 
 PasswordFile = Annotated[
     Path | None,
@@ -61,29 +64,66 @@ def init(
     password_file: PasswordFile = None,
     *,
     ask_password: AskPassword = False,
+    new_keys: Annotated[
+        bool, typer.Option(help="Make keys even for a database that is in use with lost ones.")
+    ] = False,
 ) -> None:
     """Make the home directory, keys, database and first admin; safe to repeat.
 
     Without a password given, one is made and printed, this once.
     """
-    from api.auth.keys import make_keys, make_private_directory
-    from api.jobs import queue
-    from api.store.session import migrate
+    from api.auth.keys import make_private_directory
+    from api.store.session import alone
 
     settings = read_settings()
     say(f"Home is {settings.home}.")
-    try:
+    with _translated_os_errors():
         make_private_directory(settings.home)
+    with translated_errors(), alone(settings.database):
+        _prepare(settings, new_keys=new_keys)
+        with opened_database(settings) as engine:
+            _first_admin(engine, admin_user, password_file, ask_password=ask_password)
+
+
+def _prepare(settings: "Settings", *, new_keys: bool) -> None:
+    """Keys and tables. A database that is in use keeps its keys: others would open nothing in it."""
+    from api.auth.keys import make_keys, missing_keys
+    from api.jobs import queue
+    from api.store.session import migrate
+
+    missing = missing_keys(settings)
+    if missing and not new_keys and _is_in_use(settings):
+        raise Conflict(
+            f"The database {_shown(settings.database)} is in use, and {_names(missing)} of its keys "
+            f"are not here. Copy {settings.keys} from a host that has them, or from the backup; if "
+            "they are lost, `firstbox init --new-keys` makes others."
+        )
+    with _translated_os_errors():
         made = make_keys(settings)
+    say(f"Made keys: {_names(made)}." if made else f"The keys are in {settings.keys} already.")
+    migrate(settings.database)
+    queue.prepare(settings)
+    say(f"The database {_shown(settings.database)} has this release's tables.")
+
+
+def _is_in_use(settings: "Settings") -> bool:
+    from api.store.session import open_database, reading
+    from api.store.users import is_anybody_known
+
+    engine = open_database(settings.database, pool_size=1)
+    try:
+        with reading(engine) as connection:
+            return is_anybody_known(connection)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _translated_os_errors() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise FirstboxError(f"{error.filename}: {error.strerror}.") from error
-    say(f"Made keys: {_names(made)}." if made else f"The keys are in {settings.keys} already.")
-    with translated_errors():
-        migrate(settings.database)
-        queue.prepare(settings)
-    say(f"The database {_shown(settings.database)} has this release's tables.")
-    with opened_database(settings) as engine:
-        _first_admin(engine, admin_user, password_file, ask_password=ask_password)
 
 
 def _first_admin(

@@ -41,6 +41,12 @@ def make_keys(settings: Settings) -> list[Path]:
     return made
 
 
+def missing_keys(settings: Settings) -> list[Path]:
+    """The keys that are not there, and that nothing there could give back."""
+    names = (_LOGIN, _SSH, KEY_FILE)
+    return [settings.keys / name for name in names if not (settings.keys / name).exists()]
+
+
 def make_private_directory(path: Path) -> None:
     """A directory that nobody but its owner can look into."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,7 +1,10 @@
 """Connections and transactions, the same on SQLite and PostgreSQL."""
 
+import fcntl
+import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,6 +98,56 @@ def migrate(url: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+@contextmanager
+def alone(url: str, seconds: int = 120) -> Iterator[None]:
+    """Nobody else prepares this database meanwhile, here or on another host.
+
+    Waits for who does; raises Busy after `seconds`.
+    """
+    place = make_url(url)
+    is_file = place.get_backend_name() == "sqlite"
+    locked = _file_lock(Path(place.database or "").parent) if is_file else _advisory_lock(url)
+    with locked as is_taken:
+        deadline = time.monotonic() + seconds
+        while not is_taken():
+            if time.monotonic() > deadline:
+                raise Busy(f"Another `firstbox init` of this database works since {seconds} s.")
+            time.sleep(0.2)
+        yield
+
+
+@contextmanager
+def _advisory_lock(url: str) -> Iterator[Callable[[], bool]]:
+    """Takes the lock when called, and says whether it has it."""
+    # Without a transaction, and without waiting in one: the job engine makes indexes CONCURRENTLY,
+    # which waits for whoever has a snapshot of the database.
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    taking = text("SELECT pg_try_advisory_lock(hashtext('firstbox init'))")
+    try:
+        with translated(), engine.connect() as connection:
+            yield lambda: bool(connection.execute(taking).scalar_one())
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _file_lock(directory: Path) -> Iterator[Callable[[], bool]]:
+    """Takes the lock when called, and says whether it has it."""
+    handle = os.open(directory, os.O_RDONLY)
+
+    def is_taken() -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    try:
+        yield is_taken
+    finally:
+        os.close(handle)
 
 
 def check(engine: Engine) -> None:

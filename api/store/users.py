@@ -7,7 +7,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    delete,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from api.states import Role
@@ -61,6 +72,13 @@ def known_users(connection: Connection, user_ids: Sequence[str]) -> set[str]:
     """Which of these ids belong to a user."""
     query = select(USER.c.user_id).where(USER.c.user_id.in_(user_ids))
     return set(connection.execute(query).scalars())
+
+
+def is_anybody_known(connection: Connection) -> bool:
+    """Whether there are users: then the database is in use. False before there are tables, too."""
+    if not inspect(connection).has_table(USER.name):
+        return False
+    return connection.execute(select(USER.c.user_id).limit(1)).first() is not None
 
 
 def lock_admins(connection: Connection) -> set[str]:
