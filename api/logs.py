@@ -8,8 +8,9 @@ import orjson
 
 from api.trail import trail
 
-# What we stand on says more than anybody wants to read.
-_NOISY = ("alembic", "asyncssh", "dbos")
+# What we stand on says more than anybody wants to read; httpx the whole URL of a webhook, which may be
+# as good as a password.
+_NOISY = ("alembic", "asyncssh", "dbos", "httpx")
 
 
 def log_to_stderr(log_format: Literal["text", "json"]) -> None:

@@ -19,6 +19,7 @@ def write_certificate(directory: Path, name: str) -> tuple[Path, Path]:
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     paths = directory / f"{name}.crt", directory / f"{name}.key"
