@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from api.errors import Busy
-from api.jobs import delivering
+from api.jobs import delivering, pruning, tidying
 from api.jobs.chore import Chore, Means
 from api.settings import Settings
 from api.store.session import open_database
@@ -18,7 +18,11 @@ logger = logging.getLogger("firstbox.chores")
 
 
 # All there are. Each runs in every worker that does chores: two may be at the same one.
-CHORES: tuple[Chore, ...] = (Chore("deliver webhooks", 1.0, delivering.deliver),)
+CHORES: tuple[Chore, ...] = (
+    Chore("deliver webhooks", 1.0, delivering.deliver),
+    Chore("prune what is old", 600.0, pruning.prune),
+    Chore("tidy up behind runs", 3600.0, tidying.tidy),
+)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """The private directory of a run: its events, its nodes, what it found. Gone when the run is."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
+
+_NAME = re.compile(r"firstbox-(j-\w{8}\.\d+\.\d+)-")
 
 
 def make(name: str) -> Path:
@@ -14,6 +17,12 @@ def remove(name: str) -> None:
     """Remove what the run left, however it ended."""
     for directory in _parent().glob(f"{_prefix(name)}*"):
         shutil.rmtree(directory)
+
+
+def left() -> dict[str, Path]:
+    """All directories of runs on this host, of this service or another: name of the run -> place."""
+    found = ((_NAME.match(place.name), place) for place in _parent().glob("firstbox-j-*"))
+    return {match[1]: place for match, place in found if match}
 
 
 def _prefix(name: str) -> str:

@@ -5,6 +5,7 @@ are committed together. What it does not give (leases, takeover) stands in the j
 """
 
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -20,6 +21,7 @@ _WORKFLOW = "run_slice"
 # must not strand what waits.
 _VERSION = "1"
 _NAME = "firstbox"
+_OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 def prepare(settings: Settings) -> None:
@@ -68,6 +70,18 @@ class JobQueue:
             name = run_name(job_id, slice_index, attempt)
             found = self._client.list_workflows(workflow_ids=[name])
         return bool(found) and found[0].status in ("ENQUEUED", "DELAYED")
+
+    def forget(self, before: float, most: int) -> int:
+        """Remove up to `most` entries that were over before then (seconds since 1970); how many."""
+        until = datetime.fromtimestamp(before, UTC).isoformat()
+        with translated():
+            over = self._client.list_workflows(
+                completed_before=until, limit=most, load_input=False, load_output=False
+            )
+            names = [entry.workflow_id for entry in over if entry.status in _OVER]
+            if names:
+                self._client.delete_workflows(names)
+        return len(names)
 
     def check(self) -> None:
         """Raise Busy unless jobs can be enqueued now."""
