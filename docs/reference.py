@@ -38,15 +38,15 @@ def actions_page() -> str:
         "at `/docs`, to be tried there.",
         "## What all actions have in common",
         _table(ActionRequest, common),
-        "Nodes, jobs and users may be told apart by `request_type`: `Node`, `BMNode` or `User`. "
-        "Where it is given it must fit. In place of `USER_ID` and `PASSWORD`, a header "
+        "What a request is about may be told by `request_type`: `Node`, `BMNode`, `User`, `Webhook` or "
+        "`Audit`. Where it is given it must fit. In place of `USER_ID` and `PASSWORD`, a header "
         "`Authorization: Bearer <token>` says who is calling.",
         "The answer is an object, too. With `ret_code` 0 the action was done:",
         _table(ActionResponse, list(ActionResponse.model_fields)),
         "With any other, nothing was changed:",
         _ret_codes(),
         "| Role | may |\n|---|---|\n| `viewer` | look: Describe*, Get* |\n"
-        "| `operator` | do all on nodes and jobs, too |\n| `admin` | do all on users, too |",
+        "| `operator` | do all on nodes and jobs, too |\n| `admin` | do all on users and webhooks, see the audit and BMC passwords, too |",
     ]
     parts += [_action(action) for action in ACTIONS.values()]
     return "\n\n".join(parts) + "\n"

@@ -4,7 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from api.actions import audit, bm_node, inspect, job, node, power, provision, scan, user
+from api.actions import (
+    audit,
+    bm_node,
+    inspect,
+    job,
+    node,
+    power,
+    provision,
+    scan,
+    user,
+    webhook,
+)
 from api.actions.envelope import ActionRequest, ActionResponse, Answer, Context
 from api.states import Role
 
@@ -154,6 +165,24 @@ _TABLE = (
         Role.VIEWER,
     ),
     Action(user.DeleteUsersRequest, user.DeleteUsersResponse, user.delete_users, Role.ADMIN),
+    Action(
+        webhook.CreateWebhookRequest,
+        webhook.CreateWebhookResponse,
+        webhook.create_webhook,
+        Role.ADMIN,
+    ),
+    Action(
+        webhook.DescribeWebhooksRequest,
+        webhook.DescribeWebhooksResponse,
+        webhook.describe_webhooks,
+        Role.ADMIN,
+    ),
+    Action(
+        webhook.DeleteWebhooksRequest,
+        webhook.DeleteWebhooksResponse,
+        webhook.delete_webhooks,
+        Role.ADMIN,
+    ),
     Action(
         audit.DescribeAuditRequest, audit.DescribeAuditResponse, audit.describe_audit, Role.ADMIN
     ),

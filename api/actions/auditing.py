@@ -5,9 +5,9 @@ A process that dies in between leaves the asking without an end, which an audito
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from api.actions.envelope import ActionRequest, Answer, Context
 from api.errors import Busy, FirstboxError, OurFault
@@ -72,8 +72,8 @@ def _shown(value: Any, most: int | None, name: str = "") -> Any:
 
 def origin(url: str) -> str:
     """Where a URL leads, without its path, which may be as good as a password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/..."
+    host = re.match(r"(https?://)(?:[^/?#]*@)?([^/?#]*)", url)
+    return f"{host[1]}{host[2]}/..." if host else MASK
 
 
 def _made(request: ActionRequest, answer: Answer) -> str:

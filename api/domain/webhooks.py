@@ -59,6 +59,8 @@ def check_url(url: str, allowed: Sequence[IPv4Network | IPv6Network]) -> None:
         raise Malformed.field("url", f"is no URL: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise Malformed.field("url", "is not like https://host/path")
+    if parsed.port is not None and not 0 < parsed.port < 65_536:
+        raise Malformed.field("url", f"has the port {parsed.port}, which is none")
     if parsed.userinfo or parsed.fragment:
         raise Malformed.field("url", "has a user, a password or a fragment, which are not sent")
     if _is_address(parsed.host) and not is_allowed(parsed.host, allowed):

@@ -31,6 +31,11 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
         job_id: str = api.call("ScanBMNodes", node_ids=[machine()])["job_id"]
         return job_id
 
+    def webhook() -> str:
+        made = api.call("CreateWebhook", url="https://192.0.2.1/hook", events=["job_ended"])
+        webhook_id: str = made["webhook_id"]
+        return webhook_id
+
     return {
         "DescribeNodes": dict,
         "AddNodes": lambda: {"ip_start": "10.10.10.10", "ip_end": "10.10.10.12"},
@@ -61,5 +66,8 @@ def good_requests(api: Api, node_id: str, failed_job: str) -> dict[str, Callable
         "CreateUser": lambda: {"user_id": "bob", "password": api.password("a new long password")},
         "ModifyUserAttributes": lambda: {"user_id": "viewer", "role": "operator"},
         "DeleteUsers": lambda: {"user_ids": ["viewer"]},
+        "CreateWebhook": lambda: {"url": "https://192.0.2.1/hook", "events": ["job_ended"]},
+        "DescribeWebhooks": dict,
+        "DeleteWebhooks": lambda: {"webhook_ids": [webhook()]},
         "DescribeAudit": dict,
     }
