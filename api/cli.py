@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api import image_commands, key_commands
+from api import audit_command, image_commands, key_commands, webhook_commands
 from api.errors import Conflict, FirstboxError
 from api.terminal import (
+    audited,
     opened_database,
     read_settings,
     say,
@@ -36,6 +37,8 @@ app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
 app.add_typer(image_commands.app, name="image")
 app.add_typer(key_commands.app, name="key")
+app.add_typer(webhook_commands.app, name="webhook")
+app.command("audit")(audit_command.show_audit)
 
 PasswordFile = Annotated[
     Path | None,
@@ -142,7 +145,8 @@ def _first_admin(
         return
     password, is_made = _password(password_file, ask=ask_password)
     password_hash = hash_password(password)
-    with writing(engine) as connection:
+    asked = {"user_id": user_id, "role": Role.ADMIN}
+    with audited(engine, "CreateUser", asked), writing(engine) as connection:
         users.create(connection, user_id=user_id, password_hash=password_hash, role=Role.ADMIN)
     say(f"Made the first admin: {user_id}.")
     _show_made(password, is_made=is_made)
@@ -222,7 +226,8 @@ def add_user(
     with opened_database(read_settings()) as engine:
         password, is_made = _password(password_file, ask=ask_password)
         password_hash = hash_password(password)
-        with writing(engine) as connection:
+        asked = {"user_id": user_id, "role": known_role, "description": description}
+        with audited(engine, "CreateUser", asked), writing(engine) as connection:
             users.create(
                 connection,
                 user_id=user_id,
@@ -260,7 +265,8 @@ def change_password(
             users.known(connection, [user_id])
         password, is_made = _password(password_file, ask=ask_password)
         password_hash = hash_password(password)
-        with writing(engine) as connection:
+        asked = {"user_id": user_id, "password": "******"}
+        with audited(engine, "ModifyUserAttributes", asked), writing(engine) as connection:
             users.change(connection, user_id, password_hash=password_hash)
     say(f"User {user_id} has a new password.")
     _show_made(password, is_made=is_made)
@@ -272,7 +278,11 @@ def delete_users(user_ids: Annotated[list[str], typer.Argument(help="User ids.")
     from api.domain import users
     from api.store.session import writing
 
-    with opened_database(read_settings()) as engine, writing(engine) as connection:
+    with (
+        opened_database(read_settings()) as engine,
+        audited(engine, "DeleteUsers", {"user_ids": user_ids}),
+        writing(engine) as connection,
+    ):
         users.delete(connection, user_ids, caller_id=None)
     say(f"Deleted {', '.join(user_ids)}.")
 
@@ -289,8 +299,14 @@ def create_token(
 
     settings = read_settings()
     days = settings.token_days if days is None else days
-    with opened_database(settings) as engine, writing(engine) as connection:
+    asked = {"user_id": user, "name": name, "days": days}
+    with (
+        opened_database(settings) as engine,
+        audited(engine, "CreateToken", asked) as entry,
+        writing(engine) as connection,
+    ):
         token_id, token = users.create_token(connection, user, name=name, days=days)
+        entry.answer = token_id
     tell(f"Token {token_id} of user {user} is good for {days} days:")
     say(token)
 
@@ -317,7 +333,11 @@ def revoke_token(token_id: Annotated[str, typer.Argument(help="Token id, t-...")
     from api.domain import users
     from api.store.session import writing
 
-    with opened_database(read_settings()) as engine, writing(engine) as connection:
+    with (
+        opened_database(read_settings()) as engine,
+        audited(engine, "RevokeToken", {"token_id": token_id}),
+        writing(engine) as connection,
+    ):
         user_id = users.revoke_token(connection, token_id)
     say(f"Revoked token {token_id} of user {user_id}.")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.errors import FirstboxError
-from api.terminal import opened_database, read_settings, say, show_table, tell
+from api.terminal import audited, opened_database, read_settings, say, show_table, tell
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -218,7 +218,10 @@ def remove(name: Annotated[str, typer.Argument(help="Name of the image.")]) -> N
 
     settings = read_settings()
     with opened_database(settings) as engine:
-        with writing(engine) as connection:
+        with (
+            audited(engine, "RemoveImage", {"name": name}),
+            writing(engine) as connection,
+        ):
             row = images.remove(connection, name)
         with _translated_files():
             remove_directory(settings.images, row.directory)
@@ -236,7 +239,8 @@ def _add(
     with _translated_files(), new_directory(settings.images) as place:
         manifest = fill(place)
         finish(place, manifest)
-        with writing(engine) as connection:
+        asked = {"name": manifest.name, "sha256": manifest.sha256}
+        with audited(engine, "AddImage", asked), writing(engine) as connection:
             is_new = images.add(connection, manifest, source=source)
             if is_new:
                 keep(place, manifest.name)

@@ -12,6 +12,7 @@ from api.errors import FirstboxError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from api.domain.audit import Entry
     from api.settings import Settings
 
 
@@ -70,6 +71,29 @@ def translated_errors() -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise FirstboxError(f"The database refused: {cause}") from error
+
+
+@contextmanager
+def audited(engine: "Engine", action: str, asked: dict[str, Any]) -> "Iterator[Entry]":
+    """What is done within stands in the audit, under the name of who typed the command."""
+    import json
+
+    from api.domain.audit import recorded
+    from api.store.audit import Asking
+
+    asking = Asking(_login_name(), "shell", action)
+    with recorded(engine, asking, json.dumps(asked, ensure_ascii=False)) as entry:
+        yield entry
+
+
+def _login_name() -> str:
+    import getpass
+    import os
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in containers
+        return str(os.getuid())
 
 
 def show_table(rows: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ Signed as Standard Webhooks describes it (standardwebhooks.com), which receivers
 
 import base64
 import hmac
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -75,6 +76,12 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def origin(url: str) -> str:
+    """Where a URL leads, without its path, which may be as good as a password."""
+    host = re.match(r"(https?://)(?:[^/?#]*@)?([^/?#]*)", url)
+    return f"{host[1]}{host[2]}/..." if host else "..."
 
 
 def delete(connection: Connection, webhook_ids: Sequence[str]) -> None:

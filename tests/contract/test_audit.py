@@ -88,7 +88,7 @@ def test_end_that_cannot_be_written_is_missing_and_told_in_the_log(
             raise Busy
         return add_audit(*_, **__)
 
-    monkeypatch.setattr("api.actions.auditing.add_audit", away)
+    monkeypatch.setattr("api.domain.audit.add_audit", away)
 
     assert api.call("DeleteNodes", node_ids=[node_id])["ret_code"] == 0
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_written_down_is_not_done(
     def away(*_: Any, **__: Any) -> int:
         raise Busy
 
-    monkeypatch.setattr("api.actions.auditing.add_audit", away)
+    monkeypatch.setattr("api.domain.audit.add_audit", away)
 
     api.refuse(5100, "DeleteNodes", node_ids=[node_id])
 
