@@ -1,5 +1,6 @@
 """Jobs: long actions, how they begin, and how they are stopped and tried again."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from api.states import (
     WorkStatus,
 )
 from api.store import jobs, nodes, runs
+from api.store.audit import Asking, add_audit
 
 
 def start(
@@ -82,6 +84,9 @@ def begin(
         options=options,
     )
     KINDS[action].begin(connection, job_id, node_ids, retry_of="")
+    # Nobody asked the API: this stands in the audit with the job, or not at all.
+    asked = json.dumps({"node_ids": list(node_ids), "job_id": job_id})
+    add_audit(connection, Asking(user_id, "shell", action), asked, ret_code=0)
     return job_id
 
 

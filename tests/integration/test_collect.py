@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from tests.lab import Bridge, Machine, Machines, Nic
-from tests.service import Service
+from tests.receiver import receiving
+from tests.service import Service, wait_until
 
 pytestmark = [
     pytest.mark.lab,
@@ -101,6 +103,24 @@ def test_a_posix_shell_is_all_a_node_needs(service: Service, machines: Machines)
     assert (bridge["name"], bridge["type"], bridge["address"]) == ("br0", "bridge", "10.41.0.1")
     assert bridge["raw_device_info"]["mac_address"] == "02:00:00:00:41:01"
     assert nodes[PYTHON]["mgmt_network"]["gateway"] == "10.41.255.254"
+
+
+def test_webhook_hears_what_a_job_makes_of_nodes(service: Service, machines: Machines) -> None:
+    with receiving() as receiver:
+        made = service.done("CreateWebhook", url=receiver.url, events=["node_status", "job_ended"])
+        status = collect_all(service, PYTHON, PLAIN)
+        wait_until(lambda: len(receiver.received) >= 7, 20, what="all events came")
+        service.done("DeleteWebhooks", webhook_ids=[made["webhook_id"]])
+
+    told = [one.event for one in receiver.received]
+    for address in (PYTHON, PLAIN):
+        own = [one for one in told if one.get("node", {}).get("address") == address]
+        assert [one["new_status"] for one in own] == ["pending", "collecting", "available"]
+        assert own[-1]["job_id"] == status["job_id"]
+    [ended] = [one for one in told if one["event"] == "job_ended"]
+    assert (ended["job"]["job_id"], ended["new_status"]) == (status["job_id"], "successful")
+    key = Webhook(made["secret"])
+    assert [key.verify(one.body, dict(one.headers)) for one in receiver.received] == told
 
 
 def test_every_fault_is_its_nodes_own_and_named(service: Service, machines: Machines) -> None:

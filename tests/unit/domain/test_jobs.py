@@ -12,6 +12,7 @@ from api.errors import Busy, Conflict, NotFound
 from api.states import JobAction, NodeStatus, Priority, Reason, WorkStatus
 from api.store import jobs as store
 from api.store import runs
+from api.store.audit import find_audit
 from api.store.jobs import Part
 from api.store.nodes import add_nodes, busy_nodes, delete_nodes, get_nodes, move_nodes, update_node
 from api.store.session import reading, writing
@@ -39,6 +40,25 @@ def test_collect_holds_the_nodes_and_queues_the_job(
         assert (job.status, job.pre_status, job.user_id) == ("step0", "", USER)
         steps = [(row.name, row.waiting) for row in store.get_steps(connection, job_id)]
     assert steps == [(name, 1) for name in ("node_reach", "node_probe", "node_record")]
+
+
+def test_job_of_a_shell_stands_in_the_audit(any_engine: Engine) -> None:
+    node_ids = plant(any_engine, 1)
+
+    with writing(any_engine) as connection:
+        job_id = jobs.begin(
+            connection,
+            JobAction.COLLECT_NODES,
+            node_ids,
+            user_id="root (shell)",
+            command="ansible-playbook -e password=x",
+        )
+
+    with reading(any_engine) as connection:
+        _, [entry] = find_audit(connection, limit=10)
+    assert (entry.action, entry.user_id, entry.ret_code) == ("CollectNodes", "root (shell)", 0)
+    assert job_id in entry.text
+    assert "password" not in entry.text
 
 
 def test_a_node_is_in_one_job_at_a_time(any_engine: Engine, queue: RecordingQueue) -> None:
