@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert
 
+from api.settings import Settings
 from api.states import DEFAULT_ZONE, BmNodeStatus, JobAction
 from api.store.bm_nodes import BM_NODE
 from api.store.boots import open_boot, token_of
@@ -75,7 +76,7 @@ def measure() -> list[Line]:
 def scripts(server: BootServer, client: Host) -> Iterator[Line]:
     """How long a thousand machines wait that ask at once."""
     server.add_ramdisk(lambda directory: None)
-    tokens = plant_boots(server)
+    tokens = plant_boots(server.settings, server.engine)
     wait_until(lambda: server.starts() > 1, 30, what="DHCP knows them")
     paths = "\n".join(f"/boot/{token}/script.ipxe" for token in tokens)
     rounds = []
@@ -99,19 +100,19 @@ def scripts(server: BootServer, client: Host) -> Iterator[Line]:
     yield below(what, p99, 1, " s", f" (half of them within {p50:.2g} s)")
 
 
-def plant_boots(server: BootServer) -> list[str]:
-    """Machines, a job that boots all of them, and their tokens."""
+def plant_boots(settings: Settings, engine: Engine) -> dict[str, str]:
+    """Machines, a job that boots all of them, and their tokens: token -> MAC."""
     macs = {
         f"n-{number:08}": f"52:54:00:01:{number >> 8:02x}:{number & 255:02x}"
         for number in range(MACHINES)
     }
-    plant_nodes(server.settings.database, *({"node_id": one, "address": None} for one in macs))
+    plant_nodes(settings.database, *({"node_id": one, "address": None} for one in macs))
     rows = [
         registration(node_id, mac, mgmt_network_address=f"10.78.{number >> 8}.{number & 255}")
         for number, (node_id, mac) in enumerate(macs.items())
     ]
-    seal = Seal(server.settings.keys)
-    with writing(server.engine) as connection:
+    seal = Seal(settings.keys)
+    with writing(engine) as connection:
         connection.execute(insert(BM_NODE), rows)
         statuses = dict.fromkeys(macs, BmNodeStatus.PROVISIONING)
         job_id = create_job(
@@ -134,7 +135,7 @@ def plant_boots(server: BootServer) -> list[str]:
             )
             for node_id, mac in macs.items()
         ]
-    return [token_of(seal, boot_id) for boot_id in boots]
+    return {token_of(seal, boot_id): mac for boot_id, mac in zip(boots, macs.values(), strict=True)}
 
 
 async def ask_all(paths: Sequence[str]) -> list[float]:

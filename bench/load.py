@@ -34,7 +34,7 @@ from bench.cpu import cpu_of
 from bench.memory import Growth, Process, Sample, Watch
 from bench.report import Line, below, say, table, told
 from bench.requests import plant, reference_hardware
-from bench.shares import small_share
+from bench.shares import small_share, started
 from tests.lab import SshFarm
 from tests.nodes import plant_nodes
 from tests.postgres import Postgres
@@ -47,6 +47,7 @@ NODES = 10_000
 JOBS = 3
 HOSTS = 300  # of each job
 PORT = 2386
+PATIENCE = {"reach_deadline": 60, "probe_deadline": 120}  # with hosts that share our processor
 GOAL = 0.1  # seconds in which 99 of 100 GetStatus are answered
 FLAT = 8.0  # MB that a server may grow by, its caches included
 _ENOUGH = 6  # runs before and after, to compare them
@@ -90,33 +91,18 @@ def running_service(scratch: Path, hosts: int) -> Iterator[tuple[MeasuredService
     with ExitStack() as stack:
         cluster = stack.enter_context(Postgres(is_durable=True)).url
         url = f"{cluster}/postgres".replace("postgresql://", "postgresql+psycopg://")
-        farm = stack.enter_context(started_farm(scratch, JOBS * hosts))
+        say(f"load: starting {JOBS * hosts} hosts")
+        hosts_of_all = SshFarm(scratch / "farm", JOBS * hosts, first="127.0.84.1", port=PORT)
+        give_way = stack.enter_context(small_share())
+        farm = stack.enter_context(started(hosts_of_all, give_way))
         say(f"load: planting {NODES:,} nodes")
         home = scratch / "home"
         home.mkdir()
         node_ids, busy = plant_all(Settings(home=home, database_url=url), farm)
         limits = {"worker_concurrency": JOBS, "slice_nodes": hosts}
-        patience = {
-            "reach_deadline": 60,
-            "probe_deadline": 120,
-        }  # of hosts that share our processor
-        service = MeasuredService(home, farm, database_url=url, **limits, **patience)
+        service = MeasuredService(home, farm, database_url=url, **limits, **PATIENCE)
         stack.enter_context(service)
         yield service, Place(service.port, service.token, node_ids, busy)
-
-
-@contextmanager
-def started_farm(scratch: Path, count: int) -> Iterator[SshFarm]:
-    """Hosts that give way to the service."""
-    say(f"load: starting {count} hosts")
-    before = set(children(os.getpid()))
-    with (
-        small_share() as give_way,
-        SshFarm(scratch / "farm", count=count, first="127.0.84.1", port=PORT) as farm,
-    ):
-        for pid in set(children(os.getpid())) - before:
-            give_way(pid)
-        yield farm
 
 
 def plant_all(settings: Settings, farm: SshFarm) -> tuple[list[str], list[str]]:

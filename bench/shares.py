@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.report import say
+from tests.lab import SshFarm
 from tests.service import children
 
 # Where control groups are, and how little a group there may weigh (of 1024, of 100).
@@ -31,6 +32,16 @@ def small_share() -> Iterator[Callable[[int], None]]:
         yield lambda pid: _move(pid, group)
     finally:
         _remove(group)
+
+
+@contextmanager
+def started(farm: SshFarm, give_way: Callable[[int], None]) -> Iterator[SshFarm]:
+    """The farm with its hosts up and in their place."""
+    before = set(children(os.getpid()))
+    with farm:
+        for pid in set(children(os.getpid())) - before:
+            give_way(pid)
+        yield farm
 
 
 def _make_group() -> Path | None:
