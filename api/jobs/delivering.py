@@ -53,9 +53,10 @@ def deliver(means: Means) -> bool:
         ]
     batches = [batch for batch in taken if batch.unsent]  # another worker may have been faster
     asyncio.run(_send_all(means, batches))
-    with writing(means.engine) as connection:
-        for batch in batches:
-            _note(connection, batch, means.settings.webhook_hours)
+    for batch in batches:
+        with writing(means.engine) as connection:
+            if outbox.lock_webhook(connection, batch.webhook.webhook_id):
+                _note(connection, batch, means.settings.webhook_hours)
     return any(len(batch.delivered) == _MOST for batch in batches)
 
 

@@ -42,7 +42,9 @@ def tell(
 
     `happened` is called only if there is one.
     """
-    rows = connection.execute(select(WEBHOOK.c.webhook_id, WEBHOOK.c.events)).all()
+    webhooks = select(WEBHOOK.c.webhook_id, WEBHOOK.c.events)
+    # Locked, so that none is deleted before what is noted for it is there.
+    rows = connection.execute(webhooks.with_for_update(read=True, key_share=True)).all()
     wanting = [row.webhook_id for row in rows if event in row.events]
     if not wanting:
         return
@@ -138,6 +140,12 @@ def take(
         .returning(DELIVERY)
     )
     return sorted(taken.all(), key=lambda row: int(row.number))
+
+
+def lock_webhook(connection: Connection, webhook_id: str) -> bool:
+    """Before anything is noted of a webhook and its events; False if it is gone with all of them."""
+    query = select(WEBHOOK.c.webhook_id).where(WEBHOOK.c.webhook_id == webhook_id)
+    return connection.execute(query.with_for_update(key_share=True)).first() is not None
 
 
 def note_delivered(connection: Connection, taken: Sequence[Row[Any]]) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy import Connection, Engine, Row, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from api.domain import jobs
 from api.registration.rules import NOTHING
@@ -15,7 +16,7 @@ from api.store.bm_nodes import add_bm_nodes, move_bm_nodes
 from api.store.nodes import add_nodes, move_nodes
 from api.store.outbox import DELIVERY, WEBHOOK
 from api.store.session import reading, writing
-from api.store.webhooks import add_webhook
+from api.store.webhooks import add_webhook, delete_webhooks
 from tests.fakes import RecordingQueue
 from tests.jobs import end_job
 
@@ -170,6 +171,24 @@ def test_nobody_is_told_what_they_do_not_want(any_engine: Engine) -> None:
         outbox.tell(connection, WebhookEvent.NODE_STATUS, never)
 
     assert due(any_engine) == []
+
+
+@pytest.mark.parametrize("any_engine", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_webhook_is_not_deleted_under_an_event_that_is_being_noted(any_engine: Engine) -> None:
+    webhook_id = plant(any_engine)
+
+    def delete() -> None:
+        with any_engine.begin() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            delete_webhooks(connection, [webhook_id])
+
+    with writing(any_engine) as connection:
+        outbox.tell(connection, WebhookEvent.JOB_ENDED, lambda: [{"place": 1}])
+        with pytest.raises(OperationalError, match="lock timeout"):
+            delete()
+
+    delete()
+    assert rows(any_engine) == []
 
 
 def test_one_event_has_one_id_for_all_webhooks(any_engine: Engine) -> None:
