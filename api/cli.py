@@ -152,6 +152,28 @@ def _first_admin(
     _show_made(password, is_made=is_made)
 
 
+@app.command("check")
+def check_host() -> None:
+    """Say whether a service could start here: settings, keys, and a database of this release."""
+    from api.auth.keys import load_login_key, missing_keys
+    from api.store.release import check_release
+    from api.store.resealing import check_seal
+    from api.store.sealing import Seal
+    from api.store.session import reading
+
+    settings = read_settings()
+    if missing := missing_keys(settings):
+        raise FirstboxError(f"{_names(missing)} are not there: copy the keys of another host.")
+    load_login_key(settings)
+    with opened_database(settings) as engine:
+        is_ours = check_release(engine)
+        with reading(engine) as connection:
+            check_seal(connection, Seal(settings.keys))
+    if not is_ours:
+        tell("The database has tables of a newer release: install it here, too.")
+    say(f"The database {_shown(settings.database)} answers, and the keys in {settings.keys} fit.")
+
+
 @app.command()
 def serve(
     *,

@@ -52,6 +52,14 @@ def reseal(engine: Engine, seal: Seal) -> Resealed:
     return result
 
 
+def check_seal(connection: Connection, seal: Seal) -> None:
+    """Raise FirstboxError where the keys do not open the database's secrets; looks at one of each kind."""
+    for table, name in _SEALED:
+        query = select(table.c[name]).where(table.c[name] != "").limit(1)
+        if (sealed := connection.execute(query).scalar()) is not None:
+            seal.open(sealed)
+
+
 def count_older_boots(connection: Connection, moment: float) -> int:
     """How many machines that boot hold a token made before `moment` (seconds since 1970)."""
     query = select(func.count()).where(

@@ -1,0 +1,74 @@
+"""What `deploy/` ships fits together, and fits the code."""
+
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+UNITS = sorted((REPOSITORY / "deploy/systemd").iterdir())
+_MOST_EXPOSED = 15  # tenths, of 100: systemd calls up to 2.0 "OK"
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
+    here = tmp_path / unit.name
+    here.write_text(unit.read_text().replace("/opt/firstbox/.venv/bin/firstbox", "/bin/true"))
+
+    checked = systemd_analyze("verify", "--man=no", str(here))
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_unit_leaves_little_open(unit: Path) -> None:
+    checked = systemd_analyze(
+        "security", "--offline=true", f"--threshold={_MOST_EXPOSED}", str(unit)
+    )
+
+    assert checked.returncode == 0, checked.stdout[-400:]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_unit_calls_commands_that_there_are(unit: Path) -> None:
+    called = re.findall(r"^Exec\w+=\S+/firstbox (\w+)(?: (--[\w-]+))?", unit.read_text(), re.M)
+
+    assert next(command for command, _ in called) == "check"
+    for command, option in called:
+        helped = subprocess.run(
+            [Path(sys.executable).parent / "firstbox", command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"COLUMNS": "200", "TERM": "dumb"},
+        ).stdout
+        assert option in helped
+
+
+def test_the_archive_has_what_the_service_needs_and_the_same_bytes_each_time(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "two"):
+        subprocess.run([REPOSITORY / "deploy/pack", tmp_path / name], check=True, timeout=60)
+
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    with tarfile.open(tmp_path / "one") as archive:
+        names = set(archive.getnames())
+    needed = {"api/cli.py", "ansible.cfg", "playbooks/collect.yml", "inventory_plugins/firstbox.py"}
+    needed |= {
+        "requirements.txt",
+        "pyproject.toml",
+        "api/hardware/probe.sh",
+        "roles/worker/README.md",
+    }
+    assert needed <= names
+    assert not [name for name in names if "molecule" in name or "__pycache__" in name]
+
+
+def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
