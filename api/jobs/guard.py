@@ -31,11 +31,12 @@ def main(silence: float, grace: float, command: list[str]) -> int:
     if was_cancelled:
         _signal(_descendants() - {child.pid}, signal.SIGTERM)
         order = _watch(child.pid, silence, grace)
+    # Whoever takes over counts on it that all is over soon after the silence.
     if order is not None:
         _signal(_descendants(), signal.SIGTERM)
-        _wait_for(child.pid, min(grace, 3))
+        _wait_for(child.pid, min(grace, silence / 6))
     ended = None if was_cancelled or order is not None else child.poll()
-    _end_all()
+    _end_all(silence / 18)
     return 128 + signal.SIGTERM if ended is None else ended
 
 
@@ -75,10 +76,10 @@ def _wait_for(pid: int, seconds: float) -> None:
     os.close(exited)
 
 
-def _end_all() -> None:
-    """SIGTERM, and after a second SIGKILL, until no descendant is left."""
+def _end_all(patience: float) -> None:
+    """SIGTERM, and after `patience` seconds SIGKILL, until no descendant is left."""
     _signal(_descendants(), signal.SIGTERM)
-    deadline = _now() + 1
+    deadline = _now() + patience
     while (left := _descendants()) and _now() < deadline + 10:
         if _now() > deadline:
             _signal(left, signal.SIGKILL)

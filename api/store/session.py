@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import Busy, Conflict
@@ -20,11 +20,45 @@ from api.store import tallies
 def open_database(url: str, *, pool_size: int = 5) -> Engine:
     """An engine for `url`; SQLite in WAL mode, every writer waiting its turn up to 30 s."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=pool_size, pool_pre_ping=True, pool_timeout=10)
+        return create_engine(
+            url,
+            pool_size=pool_size,
+            pool_pre_ping=True,
+            pool_timeout=10,
+            connect_args=connect_args(url),
+        )
     engine = create_engine(url, pool_size=pool_size, connect_args={"timeout": 30})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def connect_args(url: str) -> dict[str, Any]:
+    """How the driver talks to the database at `url`, so that neither waits for ever for the other.
+
+    Whoever is cut off notices within 15 s. The database ends a transaction whose client says nothing
+    for 20 s, frozen or out of reach: others wait for what it locked.
+    """
+    place = make_url(url)
+    if place.get_backend_name() == "sqlite":
+        return {}
+    theirs = {
+        "idle_in_transaction_session_timeout": 20_000,
+        "tcp_user_timeout": 15_000,
+        "tcp_keepalives_idle": 5,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 2,
+    }
+    given = place.query.get("options", "")
+    options = " ".join([str(given), *(f"-c {name}={value}" for name, value in theirs.items())])
+    return {
+        "options": options.strip(),
+        "connect_timeout": 10,
+        "tcp_user_timeout": 15_000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+    }
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
@@ -69,8 +103,8 @@ def translated() -> Iterator[None]:
             raise
         message = "Another request changed the same thing in the same moment; try again."
         raise Conflict(message) from error
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        if _is_our_fault(error):
+    except (DBAPIError, PoolTimeout) as error:
+        if not _is_away(error):
             raise
         cause = getattr(error, "orig", error)
         raise Busy(f"The database cannot be reached just now, try again later: {cause}") from error
@@ -82,10 +116,14 @@ def _is_duplicate(error: IntegrityError) -> bool:
     return code in unique
 
 
-def _is_our_fault(error: Exception) -> bool:
+def _is_away(error: DBAPIError | PoolTimeout) -> bool:
+    """Whether the database is; otherwise the fault is ours."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True  # it hung up, for whatever reason it gave
     # SQLite files a broken statement under the same class as a locked or full database.
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    return bool(code == sqlite3.SQLITE_ERROR)
+    kinds = (OperationalError, InterfaceError, PoolTimeout)
+    return isinstance(error, kinds) and code != sqlite3.SQLITE_ERROR
 
 
 def migrate(url: str) -> None:
