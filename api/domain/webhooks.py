@@ -102,12 +102,9 @@ def known(connection: Connection, webhook_ids: Sequence[str]) -> list[Row[Any]]:
 def describe(connection: Connection, webhook_ids: Sequence[str] | None) -> list[dict[str, Any]]:
     """Webhooks as they are shown: never the secret, but whether they listen."""
     counts = webhooks.count_deliveries(connection)
+    given_up = webhooks.last_given_up(connection, _SHOWN)
     return [
-        _view(
-            row,
-            counts.get(row.webhook_id, {}),
-            webhooks.last_given_up(connection, row.webhook_id, _SHOWN),
-        )
+        _view(row, counts.get(row.webhook_id, {}), given_up.get(row.webhook_id, ()))
         for row in webhooks.get_webhooks(connection, webhook_ids)
     ]
 

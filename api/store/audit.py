@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, insert, or_, select
 
 from api.store.tables import Audit, columns
 
@@ -13,8 +13,8 @@ AUDIT = columns(Audit)
 _ANSWER = AUDIT.alias("answer")
 # An answer belongs to what was asked, and is no entry of its own.
 _IS_ENTRY: ColumnElement[bool] = AUDIT.c.answers.is_(None)
-_RET_CODE = func.coalesce(AUDIT.c.ret_code, _ANSWER.c.ret_code)
-_ENTRIES = AUDIT.outerjoin(_ANSWER, _ANSWER.c.answers == AUDIT.c.number)
+_END = AUDIT.alias("ending")  # the same rows, to find entries by
+_IS_ITS: ColumnElement[bool] = _END.c.answers == AUDIT.c.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ def find_audit(
     order = AUDIT.c.number.desc() if reverse else AUDIT.c.number.asc()
     page: Select[Any] = select(
         *(column for column in AUDIT.c if column.name != "ret_code"),
-        _RET_CODE.label("ret_code"),
+        func.coalesce(AUDIT.c.ret_code, _ANSWER.c.ret_code).label("ret_code"),
         _ANSWER.c.time.label("answer_time"),
         func.coalesce(_ANSWER.c.text, "").label("answer_text"),
-    ).select_from(_ENTRIES)
+    ).select_from(AUDIT.outerjoin(_ANSWER, _ANSWER.c.answers == AUDIT.c.number))
     rows = connection.execute(
         page.where(_IS_ENTRY, *conditions).order_by(order).limit(limit).offset(offset)
     ).all()
-    count = select(func.count()).select_from(_ENTRIES).where(_IS_ENTRY, *conditions)
+    count = select(func.count()).select_from(AUDIT).where(_IS_ENTRY, *conditions)
     return connection.execute(count).scalar_one(), rows
 
 
@@ -86,12 +86,13 @@ def matches(
         AUDIT.c[name] == value for name, value in equal.items()
     ]
     if ret_code is not None:
-        conditions.append(_RET_CODE.in_([ret_code]))
+        ended = exists().where(_IS_ITS, _END.c.ret_code == ret_code)
+        conditions.append(or_(AUDIT.c.ret_code == ret_code, ended))
     if since is not None:
         conditions.append(AUDIT.c.time >= since)
     if until is not None:
         conditions.append(AUDIT.c.time < until)
     if search_word:
-        texts = (AUDIT.c.text, _ANSWER.c.text)
-        conditions.append(or_(*(text.icontains(search_word, autoescape=True) for text in texts)))
+        answered = exists().where(_IS_ITS, _END.c.text.icontains(search_word, autoescape=True))
+        conditions.append(or_(AUDIT.c.text.icontains(search_word, autoescape=True), answered))
     return conditions

@@ -61,9 +61,19 @@ def count_deliveries(connection: Connection) -> dict[str, dict[str, int]]:
     return counts
 
 
-def last_given_up(connection: Connection, webhook_id: str, most: int) -> Sequence[Row[Any]]:
-    """The newest deliveries to this webhook that were given up, the newest first."""
-    query = select(DELIVERY).where(
-        DELIVERY.c.webhook_id == webhook_id, DELIVERY.c.status == DeliveryStatus.FAILED
+def last_given_up(connection: Connection, most: int) -> dict[str, list[Row[Any]]]:
+    """Per webhook: the newest deliveries that were given up, the newest first."""
+    place = func.row_number().over(
+        partition_by=DELIVERY.c.webhook_id, order_by=DELIVERY.c.number.desc()
     )
-    return connection.execute(query.order_by(DELIVERY.c.number.desc()).limit(most)).all()
+    shown = ("webhook_id", "event_id", "event", "create_time", "finish_time", "attempts", "error")
+    failed = (
+        select(*(DELIVERY.c[name] for name in shown), place.label("place"))
+        .where(DELIVERY.c.status == DeliveryStatus.FAILED)
+        .subquery()
+    )
+    query = select(failed).where(failed.c.place <= most).order_by(failed.c.place)
+    found: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.webhook_id, []).append(row)
+    return found
