@@ -3,7 +3,7 @@
 import typer
 
 from api.errors import Conflict
-from api.terminal import opened_database, read_settings, say, show_table, tell
+from api.terminal import audited, opened_database, read_settings, say, show_table, tell
 
 app = typer.Typer(help="The key that seals secrets in the database.", no_args_is_help=True)
 
@@ -43,9 +43,13 @@ def rotate_key() -> None:
     from api.store.sealing import Seal
 
     settings = read_settings()
-    with opened_database(settings) as engine:
+    with (
+        opened_database(settings) as engine,
+        audited(engine, "RotateSealingKey", {}) as entry,
+    ):
         known = use_next(settings)
         result = reseal(engine, Seal(settings.keys))
+        entry.answer = f"{result.done} secrets were sealed anew"
     say(f"Key {name_of(known.first)} seals; {result.done} secrets were sealed anew.")
     if result.lost:
         tell(f"{result.lost} secrets can be opened with none of the keys, and stay as they are.")
@@ -61,7 +65,7 @@ def retire_keys() -> None:
     from api.store.session import reading
 
     settings = read_settings()
-    with opened_database(settings) as engine:
+    with opened_database(settings) as engine, audited(engine, "RetireSealingKeys", {}):
         late = reseal(engine, Seal(settings.keys)).done
         if late:
             raise Conflict(
@@ -75,4 +79,5 @@ def retire_keys() -> None:
                 f"{booting} machines boot with addresses that an old key signed: retire it when "
                 "they are done."
             )
-    say(f"Forgot {drop_old(settings)} old keys.")
+        dropped = drop_old(settings)
+    say(f"Forgot {dropped} old keys.")

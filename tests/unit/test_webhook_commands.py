@@ -66,6 +66,17 @@ def test_what_is_done_in_a_shell_stands_in_the_audit(run: Run) -> None:
     assert "The last 1 of 2." in run("audit", "--action", "CreateUser", "--limit", "1").stderr
 
 
+def test_rotation_of_the_sealing_key_stands_there_too(run: Run) -> None:
+    secret = run("webhook", "add", "http://192.0.2.1/").stdout
+    run("key", "rotate")
+
+    entry = json.loads(run("audit", "--json").stdout.splitlines()[-1])
+
+    assert secret
+    assert (entry["action"], entry["ret_code"]) == ("RotateSealingKey", 0)
+    assert entry["answer"] == "1 secrets were sealed anew"
+
+
 def test_secret_and_password_of_a_shell_do_not_stand_there(run: Run) -> None:
     secret = run("webhook", "add", "https://192.0.2.1/hook?key=x").stdout.strip()
     password = run("user", "add", "bob").stdout.split()[-1]
