@@ -14,6 +14,9 @@ from api.settings import Settings
 
 # A word to look for: whatever fits in a line, but nothing a database chokes on.
 Word = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Description = Annotated[
+    str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
+]
 Offset = Annotated[int, Field(ge=0, le=2**62, description="Entries to pass over.")]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
 
-from api.actions.envelope import ActionResponse, Answer, Context, UserRequest
+from api.actions.envelope import ActionResponse, Answer, Context, Description, UserRequest
 from api.auth.passwords import hash_password
 from api.auth.roles import require
 from api.domain import users
@@ -15,9 +15,6 @@ from api.store.users import find_users, matches
 
 UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 RoleName = Literal["viewer", "operator", "admin"]
-Description = Annotated[
-    str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
-]
 # As long as PASSWORD may be: the passwords in these fields are encrypted like it.
 Sealed = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
 SEALED = "The new password, encrypted like PASSWORD (compact JWE)."

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
-from api.actions.envelope import ActionResponse, Answer, Context, WebhookRequest
+from api.actions.envelope import ActionResponse, Answer, Context, Description, WebhookRequest
 from api.domain import webhooks
 from api.states import WebhookEvent
 from api.store.sealing import Seal
@@ -13,9 +13,6 @@ from api.store.session import reading, writing
 EventName = Literal["job_ended", "node_status", "bm_node_status"]
 WebhookId = Annotated[str, StringConstraints(pattern=r"^w-[0-9A-Za-z]{8}$")]
 Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[\x21-\x7e]+$")]
-Description = Annotated[
-    str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
-]
 
 
 class CreateWebhookRequest(WebhookRequest):

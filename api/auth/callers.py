@@ -30,6 +30,7 @@ from api.states import Role
 from api.store import users
 from api.store.audit import Asking, add_audit
 from api.store.session import reading, writing
+from api.trail import trail
 
 _ROW_SECONDS = 1.5  # how long a row that was read counts as the present
 _VERDICT_SECONDS = 60.0  # how long a checked password needs no argon2
@@ -259,7 +260,7 @@ class Callers:
             with writing(self._engine) as connection:
                 add_audit(
                     connection,
-                    Asking(name, address, "Login"),
+                    Asking(name, address, "Login", trail().request_id),
                     f"Login refused: {what}.",
                     ret_code=NotProven.ret_code,
                 )

@@ -67,6 +67,15 @@ def test_refusal_is_an_end_too(api: Api) -> None:
     assert "n-00000000" in second["answer"]
 
 
+def test_login_that_is_refused_is_found_by_its_request(api: Api) -> None:
+    body = {"action": "DescribeNodes", "USER_ID": "viewer", "PASSWORD": api.password("another one")}
+    response = api.send(body, user=None)
+
+    [entry] = entries(api, request_id=response.headers["X-Request-Id"])
+
+    assert (entry["action"], entry["ret_code"], entry["user_id"]) == ("Login", 1200, "viewer")
+
+
 def test_what_ends_in_a_fault_of_ours_has_an_end(
     api: Api, node_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
