@@ -204,8 +204,7 @@ def _work(context: Context, size: int) -> Iterator[tuple[str, Cell]]:
 def look_after(engine: Engine) -> None:
     """What each worker asks every 5 seconds."""
     with reading(engine) as connection:
-        runs.abandoned_slices(connection)
-        runs.overdue_slices(connection, 30)
+        runs.slices_under_way(connection)
         runs.held_slices(connection)
         runs.waiting_zones(connection)
 

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, make_url
 
 from api.store.session import open_database
 from tests.gate import Gate
-from tests.lab.segment import Host, end_with_parent
+from tests.lab.segment import end_with_parent
 from tests.service import REPOSITORY, Client, free_port, wait_until
 
 
@@ -72,7 +72,7 @@ class Member:
                 self.kill()
                 raise
 
-    def log(self) -> str:
+    def said(self) -> str:
         """What it wrote."""
         return (self.home / "log").read_text()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Times in seconds that must stay in this order: renew, silence, seconds."""
+    """Times in seconds: `answer + silence` and what it takes to end a run stay below `seconds`."""
 
     seconds: float  # after this another worker may take the slice
 
@@ -16,6 +16,11 @@ class Lease:
     def renew(self) -> float:
         """Between two renewals."""
         return self.seconds / 6
+
+    @property
+    def answer(self) -> float:
+        """A renewal that took longer comes too late to let the run go on."""
+        return self.seconds * 0.15
 
     @property
     def silence(self) -> float:

@@ -4,7 +4,7 @@ DBOS keeps who waits in which queue, in our own database, so that a job and its 
 are committed together. What it does not give (leases, takeover) stands in the job_slice table.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine
 
 from api.domain.queueing import Entry, Limits
 from api.settings import Settings
+from api.store.ids import chunks
 from api.store.runs import run_name
-from api.store.session import translated
+from api.store.session import connect_args, translated
 
 _WORKFLOW = "run_slice"
 # Pinned: DBOS hands a job only to workers of the version it was enqueued under, and an upgrade
@@ -64,12 +65,19 @@ class JobQueue:
         with translated():
             self._client.cancel_workflow(run_name(job_id, slice_index, attempt))
 
-    def is_waiting(self, job_id: str, slice_index: int, attempt: int) -> bool:
-        """True while the entry waits in its queue; False once a worker took it, or it is gone."""
-        with translated():
-            name = run_name(job_id, slice_index, attempt)
-            found = self._client.list_workflows(workflow_ids=[name])
-        return bool(found) and found[0].status in ("ENQUEUED", "DELAYED")
+    def waiting(self, names: Sequence[str]) -> set[str]:
+        """Those of these attempts (`<job>.<slice>.<attempt>`) that wait in a queue: no worker took them."""
+        found: set[str] = set()
+        for some in chunks(names):
+            with translated():
+                left = self._client.list_workflows(
+                    workflow_ids=list(some),
+                    status=["ENQUEUED", "DELAYED"],
+                    load_input=False,
+                    load_output=False,
+                )
+            found.update(entry.workflow_id for entry in left)
+        return found
 
     def forget(self, before: float, most: int) -> int:
         """Remove up to `most` entries that were over before then (seconds since 1970); how many."""
@@ -131,7 +139,9 @@ class Server:
 
 
 def _config(settings: Settings, worker_id: str) -> DBOSConfig:
+    driver = connect_args(settings.database)
     return {
+        "db_engine_kwargs": {"connect_args": driver} if driver else {},
         "name": _NAME,
         "system_database_url": settings.database,
         "executor_id": worker_id,

@@ -22,6 +22,7 @@ from api.jobs import directory, guard
 from api.jobs.chores import done_beside
 from api.jobs.lease import Lease, new_worker_id
 from api.jobs.queue import JobQueue, Server
+from api.jobs.silences import Silences
 from api.settings import Settings
 from api.states import BOOTING, DEFAULT_ZONE, Reason, step_status
 from api.store import jobs, runs
@@ -61,6 +62,7 @@ class Worker:
         self._queue = JobQueue(self._engine, settings)
         self._lease = Lease(settings.lease)
         self._id = new_worker_id()
+        self._silences = Silences(self._lease.seconds)
         self._stopping = threading.Event()
 
     def run_until(self, stop: threading.Event) -> None:
@@ -81,11 +83,14 @@ class Worker:
     def run_slice(self, job_id: str, slice_index: int, attempt: int) -> None:
         """One attempt of a slice, from the claim to its end (called by the job engine)."""
         run = runs.Run(job_id, attempt, self._id, slice_index)
+        began = time.monotonic()
         with writing(self._engine) as connection:
             if self._stopping.is_set() or not runs.claim(connection, run, self._lease.seconds):
                 return
             part = runs.get_slice(connection, job_id, slice_index)
             assert part is not None  # noqa: S101  # claimed two lines above
+        if time.monotonic() > began + self._lease.answer:
+            return  # the guard would begin to count too late
         with (self._settings.home / "worker.log").open("ab") as log:
             process = subprocess.Popen(
                 _command(run, part.action, self._lease),
@@ -119,7 +124,8 @@ class Worker:
                     with writing(self._engine) as connection:
                         cancel = runs.renew(connection, run, self._lease.seconds)
                     renewed = began  # the lease counts from before the database was asked
-                    _tell(process, guard.ALIVE)
+                    if time.monotonic() < began + self._lease.answer:
+                        _tell(process, guard.ALIVE)
                 else:
                     with reading(self._engine) as connection:
                         cancel = runs.is_cancelled(connection, run.job_id)
@@ -167,20 +173,23 @@ class Worker:
     def _take_over(self) -> None:
         """Put slices back that dead workers left: those they held, and those they never claimed."""
         with reading(self._engine) as connection:
-            abandoned = runs.abandoned_slices(connection)
-            overdue = runs.overdue_slices(connection, self._lease.seconds)
-        unclaimed = [
-            part
-            for part in overdue
-            if not self._queue.is_waiting(part.job_id, part.slice_index, part.attempt)
-        ]
-        for part in [*abandoned, *unclaimed]:
-            with writing(self._engine) as connection:
-                if not runs.lock_unchanged(connection, part):
-                    continue  # another worker was faster, or its own is back
-                self._try_again(connection, part, f"worker {part.worker or '?'} fell silent")
-            self._queue.free(part.job_id, part.slice_index, part.attempt)
-            directory.remove(runs.run_name(part.job_id, part.slice_index, part.attempt))
+            silent = self._silences.too_long(runs.slices_under_way(connection))
+        unclaimed = [_name(part) for part in silent if part.worker is None]
+        waiting = self._queue.waiting(unclaimed)
+        for seen in silent:
+            if _name(seen) in waiting:
+                self._silences.wait_again(seen)
+            else:
+                self._take(seen)
+
+    def _take(self, seen: Row[Any]) -> None:
+        with writing(self._engine) as connection:
+            part = runs.lock_unchanged(connection, seen)
+            if part is None:
+                return  # another worker was faster, or its own is back
+            self._try_again(connection, part, f"worker {part.worker or '?'} fell silent")
+        self._queue.free(part.job_id, part.slice_index, part.attempt)
+        directory.remove(_name(part))
 
     def _try_again(self, connection: Connection, part: Row[Any], what: str) -> None:
         is_last = part.attempt >= self._settings.max_attempts and not self._stopping.is_set()
@@ -205,6 +214,10 @@ class Worker:
             again = runs.get_slice(connection, part.job_id, part.slice_index)
             assert again is not None  # noqa: S101  # changed some lines above
             enqueue(connection, self._queue, again)
+
+
+def _name(part: Row[Any]) -> str:
+    return runs.run_name(part.job_id, part.slice_index, part.attempt)
 
 
 def _command(run: runs.Run, action: str, lease: Lease) -> list[str]:

@@ -20,6 +20,11 @@ from api.store.now import now
 _ADMISSION = 1179796083  # a number of our own for PostgreSQL's advisory lock
 # Named, not "all but those that are over": the few are found in an index however many ended.
 _UNFINISHED: ColumnElement[bool] = SLICE.c.status.in_((WorkStatus.WAITING, WorkStatus.RUNNING))
+# What shows that somebody is at a slice.
+_WATCHED: tuple[Any, ...] = (
+    SLICE.c.job_id, SLICE.c.slice_index, SLICE.c.status, SLICE.c.attempt, SLICE.c.worker,
+    SLICE.c.lease_until, SLICE.c.enqueue_time,
+)  # fmt: skip
 # What a run needs to know of its job, beside its slice.
 _OF_JOB = (
     JOB.c.action, JOB.c.command, JOB.c.options, JOB.c.cancel, JOB.c.user_id, JOB.c.priority,
@@ -239,28 +244,22 @@ def lock_run(connection: Connection, run: Run) -> Row[Any]:
     return row
 
 
-def lock_unchanged(connection: Connection, seen: Row[Any]) -> bool:
-    """Lock a slice's job; False if since it was `seen` somebody claimed, renewed or ended the slice."""
+def lock_unchanged(connection: Connection, seen: Row[Any]) -> Row[Any] | None:
+    """Lock a slice's job; None if since it was `seen` somebody claimed, renewed or ended the slice."""
     lock_job(connection, seen.job_id)
     query = _slices().where(_is_slice(seen.job_id, seen.slice_index)).with_for_update(of=SLICE)
     row = connection.execute(query).one_or_none()
-    return row is not None and all(
-        getattr(row, name) == getattr(seen, name)
-        for name in ("status", "attempt", "worker", "lease_until", "enqueue_time")
+    is_unchanged = row is not None and all(
+        getattr(row, column.name) == getattr(seen, column.name) for column in _WATCHED
     )
+    return row if is_unchanged else None
 
 
-def abandoned_slices(connection: Connection) -> Sequence[Row[Any]]:
-    """Unfinished slices whose lease ran out: their worker is dead, stopped or cut off."""
-    late = SLICE.c.lease_until < now(connection)
-    return connection.execute(_slices().where(late, _UNFINISHED)).all()
-
-
-def overdue_slices(connection: Connection, seconds: float) -> Sequence[Row[Any]]:
-    """Slices that are in the queue for so many seconds and that nobody claimed yet."""
-    before = now(connection) - seconds
-    late = SLICE.c.enqueue_time < before
-    return connection.execute(_slices().where(SLICE.c.worker.is_(None), late, _UNFINISHED)).all()
+def slices_under_way(connection: Connection) -> Sequence[Row[Any]]:
+    """What changes, when all is well, of the slices that a worker has, or is to take from the queue."""
+    is_expected = SLICE.c.worker.is_not(None) | SLICE.c.enqueue_time.is_not(None)
+    is_left = SLICE.c.status.in_((WorkStatus.WAITING, WorkStatus.RUNNING))
+    return connection.execute(select(*_WATCHED).where(is_left, is_expected)).all()
 
 
 def unclaimed_slices(connection: Connection, job_id: str) -> Sequence[Row[Any]]:

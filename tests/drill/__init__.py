@@ -8,6 +8,7 @@ the same machine at the same time.
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from api.states import STEPS
@@ -84,8 +85,6 @@ class Drill:
         ordered = sorted((node_id, *span, run) for (node_id, run), span in spans.items())
         return [
             f"{node_id}: {run} until {last:.2f}, and {next_run} from {first:.2f}"
-            for (node_id, _, last, run), (next_id, first, _, next_run) in zip(
-                ordered, ordered[1:], strict=False
-            )
+            for (node_id, _, last, run), (next_id, first, _, next_run) in pairwise(ordered)
             if node_id == next_id and first <= last
         ]

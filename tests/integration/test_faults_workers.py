@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from api.states import STEPS, JobAction
+from api.store.session import writing
+from api.store.tables import Node, columns
 from tests.cluster import Api, Cluster
 from tests.drill import Drill
 from tests.machines import plant_bm_node, plant_images
@@ -18,6 +20,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab makes namespaces: needs root"),
 ]
 
+_ASKED = {JobAction.GET_BM_NODES_POWER: {"refresh": 1}}  # else it answers what is known
 _EVERY_STEP = [(action, step) for action, steps in STEPS.items() for step in steps]
 
 
@@ -46,10 +49,12 @@ def a_machine(cluster: Cluster, zone_id: str, action: JobAction) -> str:
     """A machine that this action takes: with an operating system to collect, or a bare one."""
     number = len(cluster.ask("SELECT node_id FROM node")) + 1
     node_id = plant_bm_node(cluster.engine, number, ipmi_password="sealed")
-    address = f"'127.0.98.{number}'" if action == JobAction.COLLECT_NODES else "NULL"
-    cluster.do(
-        f"UPDATE node SET zone_id = '{zone_id}', address = {address} WHERE node_id = '{node_id}'"
-    )
+    address = f"127.0.98.{number}" if action == JobAction.COLLECT_NODES else None
+    with writing(cluster.engine) as connection:
+        is_it = columns(Node).c.node_id == node_id
+        connection.execute(
+            update(columns(Node)).where(is_it).values(zone_id=zone_id, address=address)
+        )
     return node_id
 
 
@@ -62,7 +67,7 @@ def test_a_worker_may_die_in_every_step_of_every_job(
         drill.hold(node_id, step)
     dying = cluster.add_worker("z1")
     jobs = {
-        node_id: api.done(action, node_ids=[node_id])["job_id"]
+        node_id: api.done(action, node_ids=[node_id], **_ASKED.get(action, {}))["job_id"]
         for node_id, (action, _) in machines.items()
     }
     wait_until(lambda: drill.are_in(steps), 90, what="every machine is in its step", pause=0.5)

@@ -141,4 +141,4 @@ def test_entries_of_the_queue_go_a_day_after_they_are_over(means: Means) -> None
 
     assert (early, first, second) == (0, 1, 1)
     assert queue.forget(time.time() + 1, 100) == 0
-    assert queue.is_waiting("j-00000001", 2, 1)
+    assert queue.waiting(["j-00000001.1.1", "j-00000001.2.1"]) == {"j-00000001.2.1"}

@@ -132,31 +132,25 @@ def test_a_lease_is_renewed_and_tells_of_a_cancel(any_engine: Engine, run: Run) 
         assert runs.renew(connection, run, LEASE)
 
 
-def test_only_slices_whose_lease_ran_out_are_abandoned(any_engine: Engine, run: Run) -> None:
-    create(any_engine, {"n-00000003": "pending"})  # nobody claimed it
-
+def test_slices_are_under_way_from_the_queue_to_their_end(any_engine: Engine, run: Run) -> None:
+    waiting, _held_back = (create(any_engine, {f"n-0000000{n}": "pending"}) for n in (3, 4))
     with writing(any_engine) as connection:
-        assert runs.abandoned_slices(connection) == []
-        runs.renew(connection, run, -1)
-        late = runs.abandoned_slices(connection)
-        assert [row.job_id for row in late] == [run.job_id]
+        runs.set_enqueued(connection, waiting, 0)
+        begun = {row.job_id for row in runs.slices_under_way(connection)}
         finish_all(connection, run.job_id)
-        assert runs.abandoned_slices(connection) == []
+        left = {row.job_id for row in runs.slices_under_way(connection)}
+
+    assert begun == {run.job_id, waiting}
+    assert left == {waiting}
 
 
-def test_only_slices_that_wait_in_the_queue_for_long_are_overdue(
-    any_engine: Engine, run: Run
-) -> None:
-    waiting, _held = (create(any_engine, {f"n-0000000{n}": "pending"}) for n in (3, 4))
+def test_every_renewal_changes_what_is_seen_of_a_slice(any_engine: Engine, run: Run) -> None:
     with writing(any_engine) as connection:
-        for job_id in (run.job_id, waiting):
-            runs.set_enqueued(connection, job_id, 0)
+        before = runs.slices_under_way(connection)
+        runs.renew(connection, run, LEASE)
+        after = runs.slices_under_way(connection)
 
-    with reading(any_engine) as connection:
-        assert runs.overdue_slices(connection, 60) == []
-        old = runs.overdue_slices(connection, -60)
-
-    assert [row.job_id for row in old] == [waiting]
+    assert [tuple(row) for row in before] != [tuple(row) for row in after]
 
 
 def test_a_job_starts_over_once_and_keeps_its_log(any_engine: Engine, run: Run) -> None:
