@@ -1,6 +1,7 @@
 """A job in slices: each has nodes of one zone, and no more of them than one worker is to have."""
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from api.domain.queueing import Limits
@@ -15,18 +16,21 @@ def cut(
     options: Mapping[str, Any],
     limits: Limits,
 ) -> list[Part]:
-    """The parts of a job: its nodes (id -> status now) by zone, each zone's in their order."""
+    """The parts of a job: its nodes (id -> status now) by zone, each zone's in their order.
+
+    Zones take turns: a limit for all of them together is to leave no zone's workers without work.
+    """
     if not statuses:  # all that it works on is in its options
         return [Part(options.get("zone_id") or DEFAULT_ZONE, {})]
     most = _most_nodes(action, options, limits)
     by_zone: dict[str, dict[str, str]] = {}
     for node_id, status in statuses.items():
         by_zone.setdefault(zones[node_id], {})[node_id] = status
-    return [
-        Part(zone_id, piece)
+    of_zones = [
+        [Part(zone_id, piece) for piece in _pieces(nodes, most)]
         for zone_id, nodes in sorted(by_zone.items())
-        for piece in _pieces(nodes, most)
     ]
+    return [part for turn in zip_longest(*of_zones) for part in turn if part is not None]
 
 
 def whole(statuses: Mapping[str, str], zones: Mapping[str, str]) -> list[Part]:
