@@ -32,7 +32,8 @@ class Progress:
         self._left = set(nodes)  # not failed yet
         self._current = -1
         self._changes = Changes()
-        self.deadline: float | None = None
+        self.deadline: float | None = None  # of the step that runs now
+        self.allowed = 0.0  # seconds it may take
         self.is_complete = False
         self.failed_task = ""
 
@@ -62,7 +63,8 @@ class Progress:
         self._end_step(now)
         self._current = index
         name = self._steps[index]
-        self.deadline = now + self._patience[name]
+        self.allowed = self._patience[name]
+        self.deadline = now + self.allowed
         self._changes.step_index = index
         self._changes.steps[index] = {
             "status": WorkStatus.RUNNING,

@@ -1,5 +1,6 @@
 """Writes a run's events into the database while it runs: one transaction for up to a second of them."""
 
+import math
 import queue
 import threading
 import time
@@ -36,6 +37,7 @@ class Recorder:
         self._run = run
         self.events: Events = queue.SimpleQueue()
         self.error: Exception | None = None
+        self._late = math.inf  # on a clock that nobody sets, unlike the deadline that is shown
         with reading(engine) as connection:
             job = runs.get_slice(connection, run.job_id, run.slice_index)
             if job is None or job.status != WorkStatus.RUNNING:
@@ -55,8 +57,7 @@ class Recorder:
 
     def is_late(self) -> bool:
         """True when the present step is past its deadline, or nothing can be written any more."""
-        deadline = self.progress.deadline
-        return self.error is not None or (deadline is not None and time.time() > deadline)
+        return self.error is not None or time.monotonic() > self._late
 
     def close(self) -> None:
         """Write what is left; afterwards `error` says whether anything was lost. Repeatable."""
@@ -102,7 +103,7 @@ class Recorder:
         until = time.monotonic() + _INTERVAL
         taken = 0
         while event is not None:
-            self.progress.feed(event)
+            self._feed(event)
             taken += 1
             if taken == _BATCH:
                 break
@@ -112,6 +113,12 @@ class Recorder:
                 break
         self._write(self.progress.take())
         return event is not None
+
+    def _feed(self, event: Mapping[str, Any]) -> None:
+        before = self.progress.deadline
+        self.progress.feed(event)
+        if self.progress.deadline != before:
+            self._late = time.monotonic() + self.progress.allowed
 
     def _write(self, changes: runs.Changes) -> None:
         give_up = time.monotonic() + _PATIENCE

@@ -1,9 +1,13 @@
 """One attempt of a slice of a job, in a process of its own: `python -m api.jobs.run JOB SLICE ATTEMPT WORKER`."""
 
+import logging
 import secrets
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from sqlalchemy import Engine
 
 from api.jobs import directory
 from api.jobs.recorder import Recorder
@@ -12,8 +16,11 @@ from api.jobs.standing_down import stand_down
 from api.jobs.variables import variables
 from api.settings import Settings, load_settings
 from api.states import BOOTING, PLAYBOOKS
-from api.store.runs import Run, RunLost
-from api.store.session import open_database
+from api.store.jobs import say
+from api.store.runs import Run, RunLost, lock_run
+from api.store.session import open_database, writing
+
+logger = logging.getLogger("firstbox.run")
 
 
 def main(run: Run) -> int:
@@ -33,7 +40,19 @@ def main(run: Run) -> int:
         recorder.end(was_late=outcome.was_stopped, rc=outcome.rc)
     except RunLost:
         return 3  # the worker that holds the slice now writes its end
+    except OSError as error:
+        _say_why(engine, run, error)
+        return 4  # the worker lets it be tried again
     return 0
+
+
+def _say_why(engine: Engine, run: Run, error: OSError) -> None:
+    """Write what this host lacks, such as room on a disk, into the job's log."""
+    logger.error("run %s: %s", run.name, error)
+    with suppress(RunLost), writing(engine) as connection:
+        lock_run(connection, run)
+        text = f"worker {run.worker} cannot keep the run's files: {error}"
+        say(connection, run.job_id, text, is_failure=True)
 
 
 def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
@@ -54,7 +73,10 @@ def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
             should_stop=recorder.is_late,
         )
     finally:
-        _keep_output(settings, place, name)
+        try:
+            _keep_output(settings, place, name)
+        except OSError as error:  # the job is done all the same
+            logger.error("what ansible-playbook printed in %s is not kept: %s", name, error)
         directory.remove(name)
 
 
