@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api import audit_command, image_commands, key_commands, webhook_commands
+from api import audit_command, backup_commands, image_commands, key_commands, webhook_commands
 from api.errors import Conflict, FirstboxError
 from api.terminal import (
     audited,
@@ -37,6 +37,8 @@ app.add_typer(user_app, name="user")
 app.add_typer(token_app, name="token")
 app.add_typer(image_commands.app, name="image")
 app.add_typer(key_commands.app, name="key")
+app.command("backup")(backup_commands.back_up)
+app.command("restore")(backup_commands.restore)
 app.add_typer(webhook_commands.app, name="webhook")
 app.command("audit")(audit_command.show_audit)
 

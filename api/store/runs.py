@@ -269,6 +269,12 @@ def unclaimed_slices(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
     return connection.execute(query.order_by(SLICE.c.slice_index)).all()
 
 
+def unfinished_slices(connection: Connection) -> Sequence[Row[Any]]:
+    """Every slice that is not over, at work or not."""
+    query = _slices().where(_UNFINISHED)
+    return connection.execute(query.order_by(SLICE.c.job_id, SLICE.c.slice_index)).all()
+
+
 def start_over(connection: Connection, seen: Row[Any]) -> bool:
     """Make the next attempt of a slice that lost its run; False if another did it already.
 
