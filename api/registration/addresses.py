@@ -56,9 +56,10 @@ def mac_of_one_card(text: str) -> str:
 
 
 def is_allowed(address: str, allowed: Sequence[IPv4Network | IPv6Network]) -> bool:
-    """Whether this service may talk to it."""
+    """Whether this service may talk to it. An IPv4 address in IPv6's clothes is still that one."""
     parsed = ip_address(address)
-    return any(parsed in network for network in allowed)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return any((mapped or parsed) in network for network in allowed)
 
 
 def is_allowed_range(start: str, end: str, allowed: Sequence[IPv4Network | IPv6Network]) -> bool:

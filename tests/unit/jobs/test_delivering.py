@@ -25,6 +25,9 @@ from tests.receiver import Receiver, receiving
 
 Plant = Callable[[], Receiver]
 
+# What the queries do on both is tested with the queries; a database of PostgreSQL is dear.
+SQLITE = pytest.mark.parametrize("any_engine", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def means(settings: Settings, any_engine: Engine) -> Means:
@@ -74,6 +77,7 @@ def shown(means: Means) -> dict[str, Any]:
     return found
 
 
+@SQLITE
 def test_events_come_in_their_order_over_one_connection(means: Means, plant: Plant) -> None:
     receiver = plant()
     happen(means, *range(20))
@@ -87,6 +91,7 @@ def test_events_come_in_their_order_over_one_connection(means: Means, plant: Pla
     assert len(receiver.received) == 20
 
 
+@SQLITE
 def test_more_than_a_turn_holds_is_left_for_the_next(means: Means, plant: Plant) -> None:
     receiver = plant()
     happen(means, *range(51))
@@ -131,6 +136,7 @@ def test_webhook_that_does_not_answer_is_tried_again_later_and_in_order(
     assert first.body == again.body
 
 
+@SQLITE
 def test_silent_webhook_does_not_hold_up_the_others(means: Means, plant: Plant) -> None:
     end = threading.Event()
     silent, well = plant(), plant()
@@ -145,6 +151,7 @@ def test_silent_webhook_does_not_hold_up_the_others(means: Means, plant: Plant) 
     assert well.places == [1, 2, 3]
 
 
+@SQLITE
 def test_event_that_is_not_wanted_does_not_hold_up_the_next(
     means: Means, plant: Plant, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,6 +167,7 @@ def test_event_that_is_not_wanted_does_not_hold_up_the_next(
     assert "does not want m-" in caplog.text
 
 
+@SQLITE
 def test_what_nobody_took_for_a_day_is_given_up_and_shown(
     means: Means, plant: Plant, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +186,7 @@ def test_what_nobody_took_for_a_day_is_given_up_and_shown(
     assert "given up" in caplog.text
 
 
+@SQLITE
 def test_stopping_worker_sends_nothing_more_and_another_may(means: Means, plant: Plant) -> None:
     receiver = plant()
 
@@ -197,6 +206,7 @@ def test_stopping_worker_sends_nothing_more_and_another_may(means: Means, plant:
     assert receiver.places == list(range(10))
 
 
+@SQLITE
 def test_webhook_deleted_while_something_is_sent_is_no_fault(means: Means, plant: Plant) -> None:
     receiver = plant()
 
@@ -214,6 +224,7 @@ def test_webhook_deleted_while_something_is_sent_is_no_fault(means: Means, plant
         assert connection.execute(select(DELIVERY)).all() == []
 
 
+@SQLITE
 def test_secret_sealed_with_a_lost_key_is_told_not_sent(means: Means, plant: Plant) -> None:
     receiver = plant()
     happen(means, 1)
@@ -226,6 +237,7 @@ def test_secret_sealed_with_a_lost_key_is_told_not_sent(means: Means, plant: Pla
     assert "sealed with a key" in shown(means)["error"]
 
 
+@SQLITE
 def test_worker_logs_nothing_secret(
     means: Means, plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -163,8 +163,11 @@ def test_endless_answer_is_not_read_to_its_end() -> None:
 
 
 def test_answer_that_is_no_http_is_a_reason() -> None:
-    with speaking(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
-        assert post(url).error
+    with speaking(b"SSH-2.0-OpenSSH_9.2\r\n\r\n") as url:
+        error = post(url).error
+
+    assert error
+    assert "no answer" not in error
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from api.errors import FirstboxError, Malformed, OverLimit
 from api.registration.addresses import (
     MAX_RANGE,
     addresses_between,
+    is_allowed,
     is_allowed_range,
     mac_of_one_card,
     one_machine,
@@ -142,3 +143,17 @@ def test_a_range_is_allowed_only_as_a_whole(start: str, end: str, allowed: bool)
 
     assert is_allowed_range(start, end, networks) == allowed
     assert is_allowed_range(start, end, [ip_network("0.0.0.0/0"), ip_network("::/0")])
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("192.0.2.1", False),
+        ("::ffff:192.0.2.1", False),
+        ("2001:db8::1", True),
+    ],
+)
+def test_ipv4_address_stays_one_in_the_form_of_ipv6(address: str, allowed: bool) -> None:
+    assert is_allowed(address, [ip_network("10.0.0.0/8"), ip_network("::/0")]) == allowed
