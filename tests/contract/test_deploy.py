@@ -5,8 +5,12 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from api.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 UNITS = sorted((REPOSITORY / "deploy/systemd").iterdir())
@@ -72,3 +76,32 @@ def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def test_the_image_has_what_the_archive_has_and_nothing_is_kept_from_it() -> None:
+    container = (REPOSITORY / "deploy/container/Containerfile").read_text()
+    copied = {
+        name.rstrip("/")
+        for line in re.findall(r"^COPY (?!--from)(.+) \S+$", container, re.M)
+        for name in line.split()
+    }
+    packed = re.search(r"^what=\((.*?)\)", (REPOSITORY / "deploy/pack").read_text(), re.M | re.S)
+    let_in = re.findall(r"^!(\S+)$", (REPOSITORY / ".containerignore").read_text(), re.M)
+
+    assert packed
+    assert copied == set(packed[1].split()) - {"deploy/systemd"}
+    assert copied == set(let_in)
+
+
+def test_compose_starts_an_api_and_two_workers_on_one_database_and_one_home() -> None:
+    compose = yaml.safe_load((REPOSITORY / "deploy/container/compose.yml").read_text())
+    services: dict[str, Any] = compose["services"]
+    ours = {name: one for name, one in services.items() if name != "database"}
+
+    commands = {name: one["command"][0] for name, one in ours.items()}
+    assert commands == {"init": "init", "api": "serve", "worker-1": "worker", "worker-2": "worker"}
+    assert all(one["volumes"] == services["api"]["volumes"] for one in ours.values())
+    named = {name for one in ours.values() for name in one.get("environment", {})}
+    assert named <= {f"FIRSTBOX_{name.upper()}" for name in Settings.model_fields}
+    waited_for = {name: set(one["depends_on"]) for name, one in ours.items()}
+    assert waited_for == {name: {"init"} for name in ours} | {"init": {"database"}}
