@@ -97,6 +97,7 @@ class Client(threading.Thread):
         self._random = random.Random(number)  # noqa: S311  # the same work each time, not a secret
         self._logs: dict[str, int] = {}  # job id -> last line seen
         self._writes = 0
+        self.went_home = False  # at the end, and not for a fault of our own
         lot = number // len(FIELDS)
         self._own = [*place.node_ids[lot::4], *place.busy_ids[lot::4] * 4]
 
@@ -117,6 +118,7 @@ class Client(threading.Thread):
             due = max(due + self._pause, time.monotonic())
             self._random.choices(each, weights)[0]()
         self.asker.close()
+        self.went_home = True
 
     def _status(self) -> None:
         if job_id := self._a_job():

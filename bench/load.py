@@ -263,6 +263,7 @@ def truth(
     asker = Asker(place)
     askers = [one.asker for one in (*clients, *collectors)]
     failures = [text for one in askers for text in one.failures]
+    failures += [f"{client.name} broke" for client in clients if not client.went_home]
     asked = sum(len(times) for client in clients for times in client.asker.seconds.values())
     yield _none(f"requests refused, broken or answered with 5xx, of {asked:,}", failures)
     written = sum(len(client.written) + len(client.registered) for client in clients)
