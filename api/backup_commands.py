@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.errors import Conflict, FirstboxError
-from api.terminal import opened_database, read_settings, say, tell, translated_errors
+from api.terminal import (
+    audited,
+    opened_database,
+    read_settings,
+    say,
+    tell,
+    translated_errors,
+)
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -28,7 +35,12 @@ def back_up(
     settings = read_settings()
     if directory.exists():
         raise Conflict(f"{directory} is there already: each backup has a directory of its own.")
-    with _translated(), opened_database(settings), _made_whole(directory) as draft:
+    with (
+        _translated(),
+        opened_database(settings) as engine,
+        audited(engine, "Backup", {"directory": str(directory)}),
+        _made_whole(directory) as draft,
+    ):
         dump(settings.database, draft / file_name(settings.database))
         shutil.copytree(settings.keys, draft / _KEYS)
         if (settings.home / _SETTINGS).exists():
@@ -53,7 +65,11 @@ def restore(
         _bring_files(directory, home)
     settings = read_settings()  # once more: they may have come with the backup
     _bring_database(directory, settings)
-    with opened_database(settings) as engine, writing(engine) as connection:
+    with (
+        opened_database(settings) as engine,
+        audited(engine, "Restore", {"directory": str(directory)}),
+        writing(engine) as connection,
+    ):
         ended = end_unfinished_jobs(connection)
     say(f"{home} is what {directory} says; {ended} jobs were not over, and are ended.")
     tell("Look at their machines before RetryJob: what the jobs did since is not known.")
