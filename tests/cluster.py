@@ -61,11 +61,16 @@ class Member:
         self._process.kill()
         self._process.wait()
 
+    def end_soon(self) -> None:
+        """SIGTERM, whatever state it is in."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """SIGTERM, and wait."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.terminate()
+        self.end_soon()
+        if self._process is not None:
             try:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
@@ -110,6 +115,11 @@ class Worker(Member):
         super().__init__(home, environment, gate.host.command(*prefix, *command))
         self.gate = gate
 
+    def end_soon(self) -> None:
+        """SIGTERM, whatever state it and its network are in."""
+        self.gate.mend()
+        super().end_soon()
+
 
 class Cluster:
     """Everything that works on one database; `with` stops it."""
@@ -131,8 +141,7 @@ class Cluster:
 
     def __exit__(self, *_exception: object) -> None:
         for member in self._members:
-            if isinstance(member, Worker):
-                member.gate.mend()
+            member.end_soon()
         self._each([member.stop for member in self._members])
         self._each([gate.close for gate in self._gates])
         self.engine.dispose()
@@ -176,10 +185,10 @@ class Cluster:
         worker.start()
         return worker
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
+    def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of an SQL query, past all of Firstbox."""
         with self._connected() as connection:
-            return connection.execute(query.encode()).fetchall()
+            return connection.execute(query.encode(), values).fetchall()
 
     def do(self, statement: str) -> None:
         """An SQL statement, past all of Firstbox."""

@@ -57,6 +57,10 @@ class Drill:
         """A job's first attempt stays in this step with this machine, until it is let go."""
         (self._orders / node_id).write_text(step)
 
+    def held(self, node_id: str) -> str:
+        """The step that a job is to stay in with this machine."""
+        return (self._orders / node_id).read_text()
+
     def let_go(self, node_ids: Iterable[str]) -> None:
         """What is held there goes on."""
         for node_id in node_ids:

@@ -1,7 +1,10 @@
-"""Workers that die in the middle of jobs: nothing is lost, nothing is done twice at the same time."""
+"""Workers that die, freeze, are cut off, have no room or a wrong clock: no job is lost, none is done twice."""
 
 import os
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -9,19 +12,27 @@ from sqlalchemy import update
 from api.states import STEPS, JobAction
 from api.store.session import writing
 from api.store.tables import Node, columns
-from tests.cluster import Api, Cluster
+from tests.clock import WrongClock
+from tests.cluster import Api, Cluster, Worker
 from tests.drill import Drill
 from tests.machines import plant_bm_node, plant_images
 from tests.postgres import Postgres
-from tests.service import processes_of, wait_until
+from tests.service import children, command_line, processes_of, wait_until
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab makes namespaces: needs root"),
 ]
 
-_ASKED = {JobAction.GET_BM_NODES_POWER: {"refresh": 1}}  # else it answers what is known
-_EVERY_STEP = [(action, step) for action, steps in STEPS.items() for step in steps]
+LEASE = 6  # seconds; all that follows from it is that much quicker
+TRUE_WITHIN = 90  # seconds after a fault every status is true
+EVERY_STEP = [(action, step) for action, steps in STEPS.items() for step in steps]
+ASKED = {JobAction.GET_BM_NODES_POWER: {"refresh": 1}}  # else it answers what is known
+LAST_STEPS = [
+    (JobAction.COLLECT_NODES, "node_record"),
+    (JobAction.PROVISION_BM_NODES, "node_verify"),
+    (JobAction.SCAN_BM_NODES, "bmc_register"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +45,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, drill: Drill) -> Iterator[
     place = tmp_path_factory.mktemp("cluster")
     with (
         Postgres() as postgres,
-        Cluster(place, postgres.create_database(), drill.content) as cluster,
+        Cluster(place, postgres.create_database(), drill.content, lease=LEASE) as cluster,
     ):
         plant_images(cluster.engine, place / "images")
         yield cluster
@@ -43,6 +54,73 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, drill: Drill) -> Iterator[
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Api:
     return cluster.add_api()
+
+
+@pytest.fixture
+def held(cluster: Cluster, api: Api, drill: Drill) -> "Held":
+    return Held(cluster, api, drill)
+
+
+class Held:
+    """Jobs whose first attempt stays in a step until a test lets it go."""
+
+    def __init__(self, cluster: Cluster, api: Api, drill: Drill) -> None:
+        self._cluster, self._api, self._drill = cluster, api, drill
+        self._actions: dict[str, JobAction] = {}
+        self._node_ids: dict[str, str] = {}
+
+    def start(self, zone_id: str, kinds: Sequence[tuple[JobAction, str]]) -> list[str]:
+        """A job of a machine of its own for each action and the step it is to stay in; their ids."""
+        return [self._start(zone_id, action, step) for action, step in kinds]
+
+    def _start(self, zone_id: str, action: JobAction, step: str) -> str:
+        node_id = a_machine(self._cluster, zone_id, action)
+        if step:
+            self._drill.hold(node_id, step)
+        asked = self._api.done(action, node_ids=[node_id], **ASKED.get(action, {}))
+        job_id: str = asked["job_id"]
+        self._actions[job_id], self._node_ids[job_id] = action, node_id
+        return job_id
+
+    def wait(self, job_ids: Sequence[str]) -> None:
+        """Wait until each of these jobs is in its step."""
+        steps = {
+            self._node_ids[job_id]: self._drill.held(self._node_ids[job_id]) for job_id in job_ids
+        }
+        wait_until(lambda: self._drill.are_in(steps), 90, what="jobs are in their steps", pause=0.5)
+
+    def let_go(self, job_ids: Sequence[str]) -> None:
+        """Let these jobs go on."""
+        self._drill.let_go(self._node_ids[job_id] for job_id in job_ids)
+
+    def ends(self, job_ids: Sequence[str]) -> list[tuple[str, str, int]]:
+        """How each of these jobs ended, once all did: status, reason, and in which attempt."""
+        left = "SELECT 1 FROM job WHERE finish_time IS NULL AND job_id = ANY(%s)"
+        wait_until(
+            lambda: not self._cluster.ask(left, list(job_ids)),
+            TRUE_WITHIN,
+            what="the jobs are over",
+            pause=0.5,
+        )
+        return [self._end(job_id) for job_id in job_ids]
+
+    def _end(self, job_id: str) -> tuple[str, str, int]:
+        (job,) = self._api.done("DescribeJobs", job_ids=[job_id])["job_set"]
+        return job["status"], job["reason"], job["attempt"]
+
+    def log(self, job_id: str) -> list[str]:
+        """The lines of the job's log."""
+        return self._api.log(job_id, self._actions[job_id])
+
+    def attempts(self, job_ids: Sequence[str]) -> set[int]:
+        """In which attempt these jobs are now."""
+        query = "SELECT attempt FROM job_slice WHERE job_id = ANY(%s)"
+        return {attempt for (attempt,) in self._cluster.ask(query, list(job_ids))}
+
+    def of_worker(self, worker: Worker) -> list[str]:
+        """The jobs that this worker has now."""
+        query = "SELECT job_id FROM job_slice WHERE status = 'running' AND worker LIKE %s"
+        return [job_id for (job_id,) in self._cluster.ask(query, f"%.{worker.pid}.%")]
 
 
 def a_machine(cluster: Cluster, zone_id: str, action: JobAction) -> str:
@@ -59,38 +137,138 @@ def a_machine(cluster: Cluster, zone_id: str, action: JobAction) -> str:
 
 
 def test_a_worker_may_die_in_every_step_of_every_job(
-    cluster: Cluster, api: Api, drill: Drill
+    cluster: Cluster, drill: Drill, held: Held
 ) -> None:
-    machines = {a_machine(cluster, "z1", action): (action, step) for action, step in _EVERY_STEP}
-    steps = {node_id: step for node_id, (_, step) in machines.items()}
-    for node_id, step in steps.items():
-        drill.hold(node_id, step)
     dying = cluster.add_worker("z1")
-    jobs = {
-        node_id: api.done(action, node_ids=[node_id], **_ASKED.get(action, {}))["job_id"]
-        for node_id, (action, _) in machines.items()
-    }
-    wait_until(lambda: drill.are_in(steps), 90, what="every machine is in its step", pause=0.5)
+    jobs = held.start("z1", EVERY_STEP)
+    held.wait(jobs)
 
     dying.kill()
-    wait_until(
-        lambda: not any(processes_of(job_id) for job_id in jobs.values()),
-        10,
-        what="the dead worker's runs are ended",
-        pause=0.5,
-    )
+    wait_until(lambda: not any(map(processes_of, jobs)), 10, what="its runs are ended", pause=0.5)
     cluster.add_worker("z1", concurrency=4)
 
+    assert held.ends(jobs) == [("successful", "", 2)] * len(EVERY_STEP)
+    for job_id in jobs:
+        again = [line for line in held.log(job_id) if "fell silent; attempt 2 begins" in line]
+        assert len(again) == 1
+    assert drill.driven_by_two() == []
+
+
+def test_an_ansible_that_dies_alone_fails_its_job(cluster: Cluster, held: Held) -> None:
+    cluster.add_worker("z2")
+    jobs = held.start("z2", LAST_STEPS)
+    held.wait(jobs)
+
+    for job_id in jobs:
+        (run,) = (
+            pid
+            for pid, line in processes_of(job_id).items()
+            if "-m api.jobs.run" in line and "guard" not in line
+        )
+        (playbook,) = (pid for pid in children(run) if "ansible-playbook" in command_line(pid))
+        os.kill(playbook, signal.SIGKILL)
+
+    assert held.ends(jobs) == [("failed", "run_ended", 1)] * len(jobs)
+    assert all("ended with code" in held.log(job_id)[-1] for job_id in jobs)
+    wait_until(lambda: not any(map(processes_of, jobs)), 10, what="nothing of them is left")
+    assert statuses(cluster, "z2") == {("pending", "new")}
+
+
+def test_a_worker_that_is_cut_off_stops_its_runs_before_another_takes_over(
+    cluster: Cluster, drill: Drill, held: Held
+) -> None:
+    cut_off = cluster.add_worker("z3", "z4")
+    jobs = held.start("z3", LAST_STEPS)
+    held.wait(jobs)
+    cluster.add_worker("z3")
+
+    cut_off.gate.cut()
+    assert held.ends(jobs) == [("successful", "", 2)] * len(jobs)
+    assert drill.driven_by_two() == []
+
+    cut_off.gate.mend()
+    late = held.start("z4", [(JobAction.COLLECT_NODES, "")])  # it alone serves this zone
+    assert held.ends(late) == [("successful", "", 1)]
+
+
+def test_a_frozen_worker_finds_its_jobs_taken_when_it_wakes(
+    cluster: Cluster, drill: Drill, held: Held
+) -> None:
+    frozen = cluster.add_worker("z5")
+    jobs = held.start("z5", LAST_STEPS)
+    held.wait(jobs)
+    cluster.add_worker("z5")
+
+    frozen.signal(signal.SIGSTOP)
+    ends = held.ends(jobs)
+    frozen.signal(signal.SIGCONT)
+
+    assert ends == [("successful", "", 2)] * len(jobs)
+    late = held.start("z5", [(JobAction.COLLECT_NODES, "")] * 3)
+    assert held.ends(late) == [("successful", "", 1)] * 3
+    assert drill.driven_by_two() == []
+
+
+def test_clocks_may_be_wrong_and_jump(
+    cluster: Cluster, drill: Drill, held: Held, tmp_path: Path
+) -> None:
+    ahead, behind, jumping = (
+        WrongClock(tmp_path, name, hours) for name, hours in (("a", 1), ("b", -1), ("c", 0))
+    )
+    workers = [
+        cluster.add_worker("z6", concurrency=1, environment=clock.environment)
+        for clock in (ahead, behind, jumping)
+    ]
+    jobs = held.start("z6", LAST_STEPS)
+    held.wait(jobs)
+    by_worker = [held.of_worker(worker) for worker in workers]
+    assert sorted(job_id for jobs_of_one in by_worker for job_id in jobs_of_one) == sorted(jobs)
+
+    jumping.set(hours=1)
+    cluster.do("UPDATE job_slice SET lease_until = lease_until - 3600")  # the database's, too
+    wait_for_renewals(cluster, jobs, 2 * LEASE)
+    assert held.attempts(jobs) == {1}
+
+    held.let_go([*by_worker[0], *by_worker[2]])
+    workers[1].kill()
+    assert sorted(held.ends(jobs)) == [("successful", "", 1)] * 2 + [("successful", "", 2)]
+    assert drill.driven_by_two() == []
+
+
+def test_a_full_disk_is_named_and_no_status_stays_wrong(cluster: Cluster, held: Held) -> None:
+    cluster.add_worker("z7", prefix=in_full("/dev/shm"))
+    cluster.add_worker("z8", prefix=in_full("$FIRSTBOX_HOME/runs"))
+    no_room, output_lost = (
+        held.start(zone_id, [(JobAction.COLLECT_NODES, "")]) for zone_id in ("z7", "z8")
+    )
+
+    assert held.ends(no_room) == [("failed", "worker_lost", 3)]
+    full = [line for line in held.log(no_room[0]) if "No space left on device" in line]
+    assert len(full) == 3
+    assert statuses(cluster, "z7") == {("pending", "new")}
+    assert held.ends(output_lost) == [("successful", "", 1)]
+
+
+def statuses(cluster: Cluster, zone_id: str) -> set[tuple[str, str]]:
+    """Status of node and machine of all machines in a zone."""
+    query = "SELECT n.status, b.status FROM node n JOIN bm_node b ON b.node_id = n.node_id"
+    return set(cluster.ask(f"{query} WHERE n.zone_id = %s", zone_id))
+
+
+def wait_for_renewals(cluster: Cluster, job_ids: Sequence[str], seconds: float) -> None:
+    """Wait until every one of these jobs' leases was renewed for so long."""
+    least = "SELECT min(lease_until) FROM job_slice WHERE job_id = ANY(%s)"
+    until = time.time() + seconds + LEASE
     wait_until(
-        lambda: not cluster.ask("SELECT 1 FROM job WHERE finish_time IS NULL"),
-        90,
-        what="every job is over",
+        lambda: cluster.ask(least, list(job_ids))[0][0] > until,
+        60,
+        what="leases are renewed",
         pause=0.5,
     )
-    for node_id, (action, _) in machines.items():
-        status = api.status(jobs[node_id], action)
-        assert status["status"] == "successful", (action, status)
-        lines = api.log(jobs[node_id], action)
-        assert sum("attempt 2 begins from the start" in line for line in lines) == 1, lines
-    assert drill.driven_by_two() == []
-    assert {moment.run[-1] for moment in drill.moments()} == {"1", "2"}
+
+
+def in_full(directory: str) -> list[str]:
+    """What starts a command on a host where the disk of `directory` is full."""
+    mount = f'mkdir -p "{directory}" && mount -t tmpfs -o size=4k full "{directory}"'
+    fill = f'cat /dev/zero >"{directory}/all" 2>/dev/null'
+    return ["unshare", "--mount", "sh", "-c", f'{mount} && {{ {fill}; exec "$@"; }}', "sh"]
