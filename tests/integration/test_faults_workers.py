@@ -7,15 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
 from api.states import STEPS, JobAction
-from api.store.session import writing
-from api.store.tables import Node, columns
 from tests.clock import WrongClock
-from tests.cluster import Api, Cluster, Worker
+from tests.cluster import Api, Cluster
 from tests.drill import Drill
-from tests.machines import plant_bm_node, plant_images
+from tests.drill.held import Held
+from tests.machines import plant_images
 from tests.postgres import Postgres
 from tests.service import children, command_line, processes_of, wait_until
 
@@ -25,13 +23,10 @@ pytestmark = [
 ]
 
 LEASE = 6  # seconds; all that follows from it is that much quicker
-TRUE_WITHIN = 90  # seconds after a fault every status is true
 EVERY_STEP = [(action, step) for action, steps in STEPS.items() for step in steps]
-ASKED = {JobAction.GET_BM_NODES_POWER: {"refresh": 1}}  # else it answers what is known
 LAST_STEPS = [
-    (JobAction.COLLECT_NODES, "node_record"),
-    (JobAction.PROVISION_BM_NODES, "node_verify"),
-    (JobAction.SCAN_BM_NODES, "bmc_register"),
+    (action, STEPS[action][-1])
+    for action in (JobAction.COLLECT_NODES, JobAction.PROVISION_BM_NODES, JobAction.SCAN_BM_NODES)
 ]
 
 
@@ -57,83 +52,8 @@ def api(cluster: Cluster) -> Api:
 
 
 @pytest.fixture
-def held(cluster: Cluster, api: Api, drill: Drill) -> "Held":
+def held(cluster: Cluster, api: Api, drill: Drill) -> Held:
     return Held(cluster, api, drill)
-
-
-class Held:
-    """Jobs whose first attempt stays in a step until a test lets it go."""
-
-    def __init__(self, cluster: Cluster, api: Api, drill: Drill) -> None:
-        self._cluster, self._api, self._drill = cluster, api, drill
-        self._actions: dict[str, JobAction] = {}
-        self._node_ids: dict[str, str] = {}
-
-    def start(self, zone_id: str, kinds: Sequence[tuple[JobAction, str]]) -> list[str]:
-        """A job of a machine of its own for each action and the step it is to stay in; their ids."""
-        return [self._start(zone_id, action, step) for action, step in kinds]
-
-    def _start(self, zone_id: str, action: JobAction, step: str) -> str:
-        node_id = a_machine(self._cluster, zone_id, action)
-        if step:
-            self._drill.hold(node_id, step)
-        asked = self._api.done(action, node_ids=[node_id], **ASKED.get(action, {}))
-        job_id: str = asked["job_id"]
-        self._actions[job_id], self._node_ids[job_id] = action, node_id
-        return job_id
-
-    def wait(self, job_ids: Sequence[str]) -> None:
-        """Wait until each of these jobs is in its step."""
-        steps = {
-            self._node_ids[job_id]: self._drill.held(self._node_ids[job_id]) for job_id in job_ids
-        }
-        wait_until(lambda: self._drill.are_in(steps), 90, what="jobs are in their steps", pause=0.5)
-
-    def let_go(self, job_ids: Sequence[str]) -> None:
-        """Let these jobs go on."""
-        self._drill.let_go(self._node_ids[job_id] for job_id in job_ids)
-
-    def ends(self, job_ids: Sequence[str]) -> list[tuple[str, str, int]]:
-        """How each of these jobs ended, once all did: status, reason, and in which attempt."""
-        left = "SELECT 1 FROM job WHERE finish_time IS NULL AND job_id = ANY(%s)"
-        wait_until(
-            lambda: not self._cluster.ask(left, list(job_ids)),
-            TRUE_WITHIN,
-            what="the jobs are over",
-            pause=0.5,
-        )
-        return [self._end(job_id) for job_id in job_ids]
-
-    def _end(self, job_id: str) -> tuple[str, str, int]:
-        (job,) = self._api.done("DescribeJobs", job_ids=[job_id])["job_set"]
-        return job["status"], job["reason"], job["attempt"]
-
-    def log(self, job_id: str) -> list[str]:
-        """The lines of the job's log."""
-        return self._api.log(job_id, self._actions[job_id])
-
-    def attempts(self, job_ids: Sequence[str]) -> set[int]:
-        """In which attempt these jobs are now."""
-        query = "SELECT attempt FROM job_slice WHERE job_id = ANY(%s)"
-        return {attempt for (attempt,) in self._cluster.ask(query, list(job_ids))}
-
-    def of_worker(self, worker: Worker) -> list[str]:
-        """The jobs that this worker has now."""
-        query = "SELECT job_id FROM job_slice WHERE status = 'running' AND worker LIKE %s"
-        return [job_id for (job_id,) in self._cluster.ask(query, f"%.{worker.pid}.%")]
-
-
-def a_machine(cluster: Cluster, zone_id: str, action: JobAction) -> str:
-    """A machine that this action takes: with an operating system to collect, or a bare one."""
-    number = len(cluster.ask("SELECT node_id FROM node")) + 1
-    node_id = plant_bm_node(cluster.engine, number, ipmi_password="sealed")
-    address = f"127.0.98.{number}" if action == JobAction.COLLECT_NODES else None
-    with writing(cluster.engine) as connection:
-        is_it = columns(Node).c.node_id == node_id
-        connection.execute(
-            update(columns(Node)).where(is_it).values(zone_id=zone_id, address=address)
-        )
-    return node_id
 
 
 def test_a_worker_may_die_in_every_step_of_every_job(
