@@ -187,15 +187,16 @@ class Cluster:
 
     def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of an SQL query, past all of Firstbox."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             return connection.execute(query.encode(), values).fetchall()
 
     def do(self, statement: str) -> None:
         """An SQL statement, past all of Firstbox."""
-        with self._connected() as connection:
+        with self.connected() as connection:
             connection.execute(statement.encode())
 
-    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection past all of Firstbox."""
         url = self.database_url.replace("postgresql+psycopg://", "postgresql://")
         return psycopg.connect(url, autocommit=True)
 
