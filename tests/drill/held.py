@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Engine, update
 
 from api.states import JobAction
 from api.store.session import writing
@@ -82,11 +82,16 @@ class Held:
 
 
 def a_machine(cluster: Cluster, zone_id: str, action: JobAction) -> str:
-    """A machine that this action takes: with an operating system to collect, or a bare one."""
+    """A machine of the cluster that this action takes."""
     number = len(cluster.ask("SELECT node_id FROM node")) + 1
-    node_id = plant_bm_node(cluster.engine, number, ipmi_password="sealed")
+    return in_zone(cluster.engine, zone_id, action, number)
+
+
+def in_zone(engine: Engine, zone_id: str, action: JobAction, number: int) -> str:
+    """A machine that this action takes: with an operating system to collect, or a bare one."""
+    node_id = plant_bm_node(engine, number, ipmi_password="sealed")
     address = f"127.0.98.{number}" if action == JobAction.COLLECT_NODES else None
-    with writing(cluster.engine) as connection:
+    with writing(engine) as connection:
         is_it = columns(Node).c.node_id == node_id
         connection.execute(
             update(columns(Node)).where(is_it).values(zone_id=zone_id, address=address)
