@@ -108,6 +108,7 @@ class Server:
     ) -> None:
         self._settings = settings
         self._known: set[str] = set()
+        self._most = settings.worker_concurrency
 
         @DBOS.workflow(name=_WORKFLOW)
         def run(job_id: str, slice_index: int, attempt: int) -> None:
@@ -117,7 +118,7 @@ class Server:
         if settings.served_zones:
             DBOS.listen_queues([_queue(zone_id) for zone_id in settings.served_zones])
         DBOS.launch()
-        _limit_to_own(self._dbos, settings.worker_concurrency)
+        _limit_to_own(self._dbos, lambda: self._most)
         self.serve(settings.served_zones)
 
     def serve(self, zones: Collection[str]) -> None:
@@ -132,6 +133,14 @@ class Server:
                 on_conflict="always_update",
             )
             self._known.add(zone_id)
+
+    def rest(self) -> None:
+        """Take nothing more; what runs goes on."""
+        self._most = 0
+
+    def is_idle(self) -> bool:
+        """Whether nothing runs. A slice that is taken in this very moment is not seen yet."""
+        return not self._dbos._active_workflows_set.activeList()
 
     def close(self, seconds: int) -> None:
         """Take nothing more, and wait so long for what runs."""
@@ -154,8 +163,8 @@ def _config(settings: Settings, worker_id: str) -> DBOSConfig:
     }
 
 
-def _limit_to_own(engine: DBOS, most: int) -> None:
-    """Hold this worker to `most` slices at a time, in all of its queues together.
+def _limit_to_own(engine: DBOS, most: Callable[[], int]) -> None:
+    """Hold this worker to `most()` slices at a time, in all of its queues together.
 
     DBOS keeps one limit per queue in the database, the same for every worker, and reads it before
     each look into the queue: there we put our own.
@@ -167,7 +176,7 @@ def _limit_to_own(engine: DBOS, most: int) -> None:
         found = read(name)
         if found is not None and name.startswith(_queue("")):
             elsewhere = len(running.activeList()) - running.count_for_queue(name)
-            found._worker_concurrency = max(0, most - elsewhere)
+            found._worker_concurrency = max(0, most() - elsewhere)
         return found
 
     system.get_queue = get_queue
