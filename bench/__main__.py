@@ -1,6 +1,7 @@
 """All measurements: `python -m bench` writes their tables into docs/performance.md.
 
-`python -m bench 'Finding BMCs' Identifying` measures those parts, and leaves the others as they are.
+`python -m bench 'Finding BMCs' Identifying` measures those parts, and leaves the others as they are. What
+docs/scaling.md makes of the figures is written again as well.
 """
 
 import sys
@@ -13,10 +14,12 @@ from bench import (
     growth,
     identify,
     inventory,
+    load,
     power,
     provision,
     requests,
     scan,
+    units,
 )
 from bench.report import say, table, write
 
@@ -29,6 +32,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "Identifying": lambda: table(identify.measure()),
     "Installing": lambda: table(provision.measure()),
     "Boot server": lambda: table(boot.measure()),
+    "Units": lambda: table(units.measure()),
+    "Load": lambda: table(load.measure()),
     "Growth": lambda: table(growth.measure()),
     "Inventory": inventory.measure_all,
 }
@@ -44,6 +49,7 @@ def main(titles: list[str]) -> None:
         sections[title] = PARTS[title]()
         print(sections[title], flush=True)
     write(sections, order=list(PARTS))
+    scaling.main()
 
 
 if __name__ == "__main__":

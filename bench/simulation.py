@@ -25,12 +25,14 @@ class Costs:
     machine: float  # of a worker's processor for one machine, all steps together
     own: float  # seconds of an installation that Firstbox takes besides the machine, whatever the number
     boots: float  # machines a second whose boot one API process answers
-    boot_commits: float  # transactions of one machine's boot
-    commits: float  # transactions a second that the database bears
-    run_commits: float  # transactions a second of a run at work
-    idle_commits: float  # of an API with a worker
-    worker_commits: float  # of each further worker
-    zone_commits: float  # of each further zone of a worker
+    boot_looks: float  # transactions of one machine's boot
+    run_looks: float  # transactions a second of a run that waits
+    writes: float  # transactions a second that the database bears if they write
+    looks: float  # and if they only read
+    idle_looks: float  # a second, of an API with a worker
+    worker_looks: float  # of each further worker of one zone
+    zone_looks: float  # of each further zone of a worker
+    run_writes: float = 4.0  # a second; a run's events are written four times a second, at most
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Plan:
     concurrency: int = 2  # slices of one worker
     cores: int = 2  # of one worker's host
     apis: int = 1  # all zones together; those behind the boot servers
+    database: float = 1.0  # as many times what was measured
     slice_nodes: int = 200
     at_once: int = 200  # FIRSTBOX_PROVISION_AT_ONCE
 
@@ -69,7 +72,10 @@ class Course:
     seconds: int = 0
     installed: list[int] = field(default_factory=list)  # machines, up to this second
     megabytes: list[float] = field(default_factory=list)  # a second, out of all boot servers
-    commits: list[float] = field(default_factory=list)  # transactions a second
+    writes: list[float] = field(default_factory=list)  # a second, of runs
+    looks: list[float] = field(
+        default_factory=list
+    )  # a second, of workers and of machines that boot
     full: dict[str, int] = field(
         default_factory=dict
     )  # what was shared -> seconds all of it was used
@@ -115,9 +121,9 @@ def simulate(plan: Plan, costs: Costs, hardware: Hardware) -> Course:
         done += sum(one.machines for one in working if not one.phases)
         working = [one for one in working if one.phases]
         _note(course, used, there, done)
-        answered = used.get(_ANSWERS, 0.0)
-        busy = len(working) * costs.run_commits + answered * costs.boot_commits
-        course.commits.append(idle_commits(plan, costs) + busy)
+        course.writes.append(len(working) * costs.run_writes)
+        busy = used.get(_ANSWERS, 0.0) * costs.boot_looks + len(working) * costs.run_looks
+        course.looks.append(idle_looks(plan, costs) + busy)
     return course
 
 
@@ -128,7 +134,9 @@ def alone(costs: Costs, hardware: Hardware) -> float:
 
 def _what_there_is(plan: Plan, costs: Costs) -> dict[_Place, float]:
     link = plan.boot_servers * plan.link * 1000 / 8 * _OF_A_LINK
-    there = {_ANSWERS: costs.boots * plan.apis}
+    # Half of the database for machines that boot: the rest is for everybody else.
+    asked_at_most = plan.database * costs.looks / 2 / costs.boot_looks
+    there = {_ANSWERS: min(costs.boots * plan.apis, asked_at_most)}
     for zone in range(plan.zones):
         there["processor", zone] = float(plan.workers * plan.cores)
         there["link", zone] = link
@@ -213,7 +221,11 @@ def _note(course: Course, used: dict[_Place, float], there: dict[_Place, float],
         course.full[name] = course.full.get(name, 0) + 1
 
 
-def idle_commits(plan: Plan, costs: Costs) -> float:
-    """Transactions a second while nothing is to be done: every worker looks into its zone's queue."""
-    further = max(0, plan.zones * plan.workers - 1)
-    return costs.idle_commits + further * costs.worker_commits
+def idle_looks(plan: Plan, costs: Costs) -> float:
+    """Transactions a second while there is nothing to do: workers look into their queues."""
+    return costs.idle_looks + (plan.zones * plan.workers - 1) * costs.worker_looks
+
+
+def of_database(plan: Plan, costs: Costs, writes: float, looks: float) -> float:
+    """Share of the database that so many a second use."""
+    return (writes / costs.writes + looks / costs.looks) / plan.database

@@ -2,15 +2,19 @@
 
 On a PostgreSQL that is written durably, with everything on this machine:
 
-- how often it commits what workers write most: jobs begun, slices claimed, leases renewed;
+- how often it commits jobs begun and slices claimed, by our code; and what workers do all the time, by
+  pgbench, which costs next to nothing itself: leases renewed, and looks whether a job is cancelled;
 - machines that boot, from the script to the hello, against one API process;
-- how often an idle service asks the database, and how much a further worker and a further zone add;
+- how often an idle service asks the database, and how much a further worker, a further zone, and a run add
+  whose hosts say nothing;
 - jobs of one and of many hosts, whose difference is what a host costs.
 
 docs/scaling.md plans with these figures; bench/scaling.py reads them by their names.
 """
 
 import http.client
+import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -47,10 +51,17 @@ from tests.service import REPOSITORY, Service
 
 AT_ONCE = 16
 JOBS = 400
-SECONDS = 3.0  # of renewing leases
+SECONDS = 5  # of pgbench
+_MOST_SCRIPTS = 100  # it takes no more than 128
+_RENEW = (
+    "UPDATE job_slice SET lease_until = extract(epoch FROM clock_timestamp()) + 30 "
+    "WHERE job_id = '{}' AND slice_index = 0 AND attempt = 1 AND worker = 'bench'"
+)
+_LOOK = "SELECT cancel FROM job WHERE job_id = '{}'"
 BOOTS_AT_ONCE = 32
 HOSTS = 100
-PORT = 2387
+PORT, SILENT_PORT = 2387, 2388
+SILENT = ("127.0.89.1", "127.0.89.2", "127.0.89.3", "127.0.89.4")  # hosts that say nothing
 ROUNDS = 3
 PATIENCE = {"reach_deadline": 60, "probe_deadline": 120}  # with hosts that share our processor
 QUIET = 24.0  # seconds of watching an idle service
@@ -59,12 +70,17 @@ _FLUSH = 12.0  # seconds after which PostgreSQL has counted what an idle connect
 # Names by which bench/scaling.py finds the figures.
 BEGUN = "jobs of one node begun, 16 at a time"
 CLAIMED = "slices claimed, 16 at a time"
-RENEWED = "leases renewed, 16 at a time"
+RENEWED = "leases renewed, 16 connections of pgbench"
+LOOKED = "looks whether a job is cancelled, 16 connections of pgbench"
 BOOTS = "machines from the boot script to the hello, 32 at a time, one API"
 BOOT_COMMITS = "transactions of one machine's boot"
 IDLE = "transactions of an idle API with a worker"
 WORKER = "transactions of a further idle worker"
-ZONE = "transactions of a further zone of a worker"
+ZONE = "transactions of each further zone of that worker"
+CONNECTIONS = "connections of an idle API with a worker"
+WORKER_CONNECTIONS = "connections of a further worker"
+RUN_CONNECTIONS = "connections of a run"
+RUN = "transactions of a run that waits for its hosts"
 HOST_CPU = "processor time of a host in CollectNodes"
 JOB_CPU = "processor time of a job besides its hosts"
 JOB_COMMITS = "transactions of a job of 100 hosts"
@@ -110,11 +126,10 @@ def commits(home: Path, url: str) -> Iterator[Line]:
         claimed, seconds = at_once(held, lambda run: claim(engine, run))
         assert all(claimed)
         yield told(CLAIMED, JOBS / seconds, "/s")
-        turns = [held[number::AT_ONCE] for number in range(AT_ONCE)]
-        renewed, seconds = at_once(turns, lambda own: renew(engine, own))
-        yield told(RENEWED, sum(renewed) / seconds, "/s")
     finally:
         engine.dispose()
+    yield told(RENEWED, pgbench(home, url, [_RENEW.format(run.job_id) for run in held]), "/s")
+    yield told(LOOKED, pgbench(home, url, [_LOOK.format(run.job_id) for run in held]), "/s")
 
 
 def at_once(things: Sequence[Any], do: Callable[[Any], Any]) -> tuple[list[Any], float]:
@@ -138,14 +153,20 @@ def claim(engine: Engine, run: runs.Run) -> bool:
         return runs.claim(connection, run, 3600)
 
 
-def renew(engine: Engine, own: Sequence[runs.Run]) -> int:
-    """As workers hold slices; how many times."""
-    give_up, number = time.monotonic() + SECONDS, 0
-    while time.monotonic() < give_up:
-        with writing(engine) as connection:
-            runs.renew(connection, own[number % len(own)], 3600)
-        number += 1
-    return number
+def pgbench(home: Path, url: str, queries: Sequence[str]) -> float:
+    """Transactions a second, each with one of the queries."""
+    program = sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench"))[-1]
+    command = [str(program), "--no-vacuum", f"--client={AT_ONCE}", "--jobs=2", f"--time={SECONDS}"]
+    for number, query in enumerate(queries[:_MOST_SCRIPTS]):
+        script = home / f"{number}.sql"
+        script.write_text(f"BEGIN;\n{query};\nCOMMIT;\n")
+        command += ["--file", str(script)]
+    done = subprocess.run(
+        [*command, url.replace("+psycopg", "")], check=True, capture_output=True, text=True
+    )
+    found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.M)
+    assert found, done.stdout
+    return float(found[1])
 
 
 def boots(home: Path, url: str) -> Iterator[Line]:
@@ -240,19 +261,31 @@ class Served(Service):
 def idle(home: Path, url: str) -> Iterator[Line]:
     """How often the database is asked for nothing, and what processes hold meanwhile."""
     say("units: an idle service")
-    with Served(home, database_url=url) as service:
+    told_apart = {"served_zones": '["default"]', "ssh_port": SILENT_PORT, "reach_deadline": 120}
+    with Served(home, database_url=url, **told_apart) as service, ExitStack() as stack:
         with Watch(lambda: [service.pid]) as watch:
             alone = per_second(url)
         yield told(IDLE, alone, "/s")
         for process, growth in watch.servers().items():
             name = API_MEMORY if "serve" in process.command else WORKER_MEMORY
             yield told(name, growth.most, " MB")
+        connected = connections(url)
+        yield told(CONNECTIONS, connected)
         with service.further_worker("z1"):
             one = per_second(url)
+            yield told(WORKER_CONNECTIONS, connections(url) - connected)
         with service.further_worker("z1", "z2", "z3", "z4", "z5"):
             five = per_second(url)
         yield told(WORKER, max(0.0, one - alone), "/s")
         yield told(ZONE, max(0.0, five - one) / 4, "/s")
+        quiet = per_second(url)
+        for address in SILENT:
+            stack.enter_context(socket.create_server((address, SILENT_PORT)))
+        job_id = service.done("AddNodes", ip_start=SILENT[0], ip_end=SILENT[-1])["job_id"]
+        yield told(RUN, max(0.0, per_second(url) - quiet), "/s")
+        assert service.status(job_id)["status"].startswith("step"), "the run did not wait"
+        service.done("CancelJob", job_id=job_id)
+        service.wait_for(job_id, seconds=60)
 
 
 def collected(scratch: Path, url: str) -> Iterator[Line]:
@@ -272,6 +305,7 @@ def collected(scratch: Path, url: str) -> Iterator[Line]:
         yield told(HOST_CPU, max(0.0, many - one) / (HOSTS - 1) * 1000, " ms")
         yield told(JOB_SECONDS, statistics.median(cost.seconds for cost in every), " s")
         yield told(JOB_COMMITS, of_a_job(service, node_ids, url))
+        yield told(RUN_CONNECTIONS, connections_of_a_run(service, node_ids, url))
         yield told(RUN_MEMORY, memory_of_a_run(watch), " MB")
 
 
@@ -282,6 +316,18 @@ def of_a_job(service: MeasuredService, node_ids: list[str], url: str) -> float:
     collect(service, node_ids)
     time.sleep(_FLUSH)
     return max(0.0, transactions(url) - before - quiet * (time.monotonic() - began))
+
+
+def connections_of_a_run(service: MeasuredService, node_ids: list[str], url: str) -> int:
+    """The most of them while a job runs, besides those there were before."""
+    before, most = connections(url), 0
+    with ThreadPoolExecutor(1) as thread:
+        job = thread.submit(collect, service, node_ids)
+        while not job.done():
+            most = max(most, connections(url))
+            time.sleep(0.1)
+        job.result()
+    return most - before
 
 
 def memory_of_a_run(watch: Watch) -> float:
@@ -305,9 +351,17 @@ def per_second(url: str) -> float:
 
 def transactions(url: str) -> int:
     """How many this database has seen."""
-    query = "SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database WHERE datname = current_database()"
+    return _ask(url, "sum(xact_commit + xact_rollback) FROM pg_stat_database WHERE datname")
+
+
+def connections(url: str) -> int:
+    """How many there are to this database, besides the one that asks."""
+    return _ask(url, "count(*) - 1 FROM pg_stat_activity WHERE datname")
+
+
+def _ask(url: str, what: str) -> int:
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        row = connection.execute(query).fetchone()
+        row = connection.execute(f"SELECT {what} = current_database()".encode()).fetchone()
     assert row is not None
     return int(row[0])
 
