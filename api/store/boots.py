@@ -28,6 +28,7 @@ from sqlalchemy import (
 from api.states import BootMethod, BootState
 from api.store.ids import chunks, new_id
 from api.store.jobs import add_lines, lock_job
+from api.store.now import now
 from api.store.sealing import Seal
 from api.store.tables import BmNode, Boot, Node, columns
 
@@ -68,12 +69,12 @@ def open_discovery(
     None for a machine that is known, for one that was answered until less than `pause` seconds ago,
     and while `most` others are at it.
     """
-    now = time.time()
+    moment = now(connection)
     connection.execute(
-        delete(BOOT).where(_IS_DISCOVERY, BOOT.c.expire_time < now - pause)  # forgotten by now
+        delete(BOOT).where(_IS_DISCOVERY, BOOT.c.expire_time < moment - pause)  # forgotten by now
     )
     open_ones = select(func.count()).where(
-        _IS_DISCOVERY, BOOT.c.state == BootState.OPEN, BOOT.c.expire_time > now
+        _IS_DISCOVERY, BOOT.c.state == BootState.OPEN, BOOT.c.expire_time > moment
     )
     if connection.execute(open_ones).scalar_one() >= most or _is_known(connection, mac):
         return None
@@ -94,13 +95,13 @@ def _is_known(connection: Connection, mac: str) -> bool:
 
 
 def _insert(connection: Connection, seconds: float, **values: Any) -> str:
-    boot_id, now = new_id("b"), time.time()
+    boot_id = new_id("b")
     connection.execute(
         insert(BOOT).values(
             boot_id=boot_id,
             state=BootState.OPEN,
-            create_time=now,
-            expire_time=now + seconds,
+            create_time=time.time(),
+            expire_time=now(connection) + seconds,
             address="",
             host_key="",
             hello={},
@@ -146,7 +147,7 @@ def find_by_tokens(
         query = select(BOOT).where(
             BOOT.c.boot_id.in_(chunk),
             BOOT.c.state == BootState.OPEN,
-            BOOT.c.expire_time > time.time(),
+            BOOT.c.expire_time > now(connection),
         )
         found.update((genuine[row.boot_id], row) for row in connection.execute(query))
     return found
@@ -154,7 +155,8 @@ def find_by_tokens(
 
 def active_boots(connection: Connection) -> Sequence[Row[Any]]:
     """Boots whose job still runs, open or local, that are not expired; in order of their MACs."""
-    query = select(BOOT).where(BOOT.c.state != BootState.CLOSED, BOOT.c.expire_time > time.time())
+    is_open = (BOOT.c.state != BootState.CLOSED) & (BOOT.c.expire_time > now(connection))
+    query = select(BOOT).where(is_open)
     return connection.execute(query.order_by(BOOT.c.mac)).all()
 
 
@@ -212,7 +214,7 @@ def take_up(connection: Connection, boot_id: str, job_id: str, seconds: float) -
     connection.execute(
         update(BOOT)
         .where(BOOT.c.boot_id == boot_id)
-        .values(job_id=job_id, state=BootState.OPEN, expire_time=time.time() + seconds)
+        .values(job_id=job_id, state=BootState.OPEN, expire_time=now(connection) + seconds)
     )
 
 
@@ -221,7 +223,7 @@ def set_local(connection: Connection, node_ids: Sequence[str], seconds: float) -
     connection.execute(
         update(BOOT)
         .where(BOOT.c.node_id.in_(node_ids), BOOT.c.state == BootState.OPEN)
-        .values(state=BootState.LOCAL, expire_time=time.time() + seconds)
+        .values(state=BootState.LOCAL, expire_time=now(connection) + seconds)
     )
 
 

@@ -1,5 +1,6 @@
 """Boots in both databases: whose token it is, and what was seen first."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from api.store.bm_nodes import BM_NODE
 from api.store.boots import (
     BOOT,
     Sighting,
+    active_boots,
     close_boots,
     find_by_tokens,
     record,
@@ -66,6 +68,19 @@ def test_tokens_are_found_together_and_only_while_they_are_good(
     assert {token: boot.boot_id for token, boot in found.items()} == {
         tokens[open_.boot_id]: open_.boot_id
     }
+
+
+def test_a_boot_is_answered_where_the_clock_is_wrong(
+    any_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if any_engine.dialect.name == "sqlite":
+        pytest.skip("a database without a clock of its own has one host")
+    boot, _expired = add_boot(any_engine, 1, seconds=60), add_boot(any_engine, 2, seconds=-1)
+    right = time.time
+    for hours in (-2, 2):
+        monkeypatch.setattr(time, "time", lambda hours=hours: right() + hours * 3600)
+        with reading(any_engine) as connection:
+            assert [row.boot_id for row in active_boots(connection)] == [boot.boot_id]
 
 
 def test_the_first_time_counts_and_the_last_value(any_engine: Engine) -> None:
