@@ -39,16 +39,19 @@ logger = logging.getLogger("firstbox.worker")
 
 
 def work(settings: Settings) -> None:
-    """Run jobs until SIGTERM or SIGINT; their runs end with us and the jobs go back."""
-    stop = threading.Event()
+    """Run jobs until SIGTERM or SIGINT; their runs end with us and the jobs go back.
+
+    After SIGUSR1 nothing more is begun, and we end when the last run has ended by itself.
+    """
+    stop, retire = threading.Event(), threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        (retire if number == signal.SIGUSR1 else stop).set()
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, on_signal)
     with done_beside(settings, stop):
-        Worker(settings).run_until(stop)
+        Worker(settings).run_until(stop, retire)
 
 
 class Worker:
@@ -64,9 +67,13 @@ class Worker:
         self._id = new_worker_id()
         self._silences = Silences(self._lease.seconds)
         self._stopping = threading.Event()
+        self._idle_looks = 0  # since it is to retire
 
-    def run_until(self, stop: threading.Event) -> None:
-        """Work until `stop` is set, then end the runs and put their jobs back."""
+    def run_until(self, stop: threading.Event, retire: threading.Event) -> None:
+        """Work until `stop` is set, then end the runs and put their jobs back.
+
+        After `retire` is set, begin nothing, and end when nothing runs.
+        """
         server = Server(self._settings, self._id, self.run_slice)
         zones = self._settings.served_zones
         if not zones:
@@ -75,6 +82,9 @@ class Worker:
         try:
             while not stop.wait(min(self._lease.renew, _MOST_PAUSE)):
                 self._look_after(server)
+                if retire.is_set() and self._has_retired(server):
+                    logger.info("worker %s has finished what it had", self._id)
+                    return
         finally:
             self._stopping.set()
             server.close(15)
@@ -162,6 +172,12 @@ class Worker:
                 server.serve(zones)
         except Busy as error:
             logger.warning("cannot look after other workers' jobs: %s", error)
+
+    def _has_retired(self, server: Server) -> bool:
+        """Whether nothing runs, at two looks in a row: at the first, a slice may have just been taken."""
+        server.rest()
+        self._idle_looks = self._idle_looks + 1 if server.is_idle() else 0
+        return self._idle_looks >= 2
 
     def _admit(self) -> None:
         with reading(self._engine) as connection:
