@@ -18,6 +18,7 @@ from bench import (
     power,
     provision,
     requests,
+    scaling,
     scan,
     units,
 )

@@ -1,5 +1,6 @@
 """A line chart as SVG, drawn by hand: no library of ours draws, and this is all there is to draw."""
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -8,7 +9,6 @@ Curve = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT = 760, 300
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 34, 220, 44
 _COLOURS = ("#1b6ca8", "#c8553d", "#588b4a", "#8458b3")
-_MOST_POINTS = 300  # of a curve
 
 
 def chart(title: str, across: str, upwards: str, curves: Mapping[str, Curve]) -> str:
@@ -38,20 +38,26 @@ def _axes(right: float, top: float, across: str, upwards: str) -> list[str]:
         _text(_WIDTH - _RIGHT, _HEIGHT - 8, across, "end"),
         _text(4, _TOP - 2, upwards, "start"),
     ]
-    for tenth in range(0, 11, 2):
-        x, y = _place(right * tenth / 10, top * tenth / 10, right, top)
-        parts += [
-            f'<path d="M{_LEFT} {y:.0f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>',
-            _text(x, low + 16, f"{right * tenth / 10:,.3g}", "middle"),
-            _text(_LEFT - 6, y + 4, f"{top * tenth / 10:,.3g}", "end"),
-        ]
+    for value in _round_values(right):
+        x, _ = _place(value, 0, right, top)
+        parts.append(_text(x, low + 16, f"{value:,g}", "middle"))
+    for value in _round_values(top):
+        _, y = _place(0, value, right, top)
+        parts.append(f'<path d="M{_LEFT} {y:.0f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
+        parts.append(_text(_LEFT - 6, y + 4, f"{value:,.0f}", "end"))
     return parts
+
+
+def _round_values(most: float) -> list[float]:
+    """0 and on in round steps, at most six of them."""
+    power = 10 ** math.floor(math.log10(most / 5))
+    step = next(power * one for one in (1, 2, 5, 10) if power * one >= most / 5)
+    return [step * number for number in range(int(most / step) + 1)]
 
 
 def _curve(number: int, name: str, curve: Curve, right: float, top: float) -> str:
     colour = _COLOURS[number % len(_COLOURS)]
-    thin = max(1, len(curve) // _MOST_POINTS)
-    points = [_place(x, y, right, top) for x, y in (*curve[::thin], curve[-1])]
+    points = [_place(x, y, right, top) for x, y in _corners(curve)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     label = _text(_WIDTH - _RIGHT + 34, _TOP + 12 + 18 * number, name, "start")
     y = _TOP + 8 + 18 * number
@@ -59,6 +65,13 @@ def _curve(number: int, name: str, curve: Curve, right: float, top: float) -> st
         f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
         f'<path d="M{_WIDTH - _RIGHT + 10} {y}h18" stroke="{colour}" stroke-width="2"/>{label}'
     )
+
+
+def _corners(curve: Curve) -> list[tuple[float, float]]:
+    """Without the points between two of the same height."""
+    inner = zip(curve, curve[1:], curve[2:], strict=False)
+    kept = [here for before, here, after in inner if not before[1] == here[1] == after[1]]
+    return [curve[0], *kept, curve[-1]]
 
 
 def _place(x: float, y: float, right: float, top: float) -> tuple[float, float]:
