@@ -195,6 +195,11 @@ class Cluster:
         with self.connected() as connection:
             connection.execute(statement.encode())
 
+    def waits_for_a_lock(self, statement: str) -> bool:
+        """Whether a session waits for a lock in a statement that begins so."""
+        query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        return bool(self.ask(query, f"{statement}%"))
+
     def connected(self) -> psycopg.Connection[tuple[Any, ...]]:
         """A connection past all of Firstbox."""
         url = self.database_url.replace("postgresql+psycopg://", "postgresql://")

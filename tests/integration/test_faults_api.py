@@ -65,13 +65,17 @@ def test_an_api_killed_before_it_has_written_leaves_nothing(
         connection.execute("LOCK TABLE job_node IN EXCLUSIVE MODE")  # it gets no further than this
         asking = asked_without_answer(dying, node_id)
         wait_until(
-            lambda: is_at(cluster, "INSERT INTO job_node"), 10, what="the request is at work"
+            lambda: cluster.waits_for_a_lock("INSERT INTO job_node"),
+            10,
+            what="the request is at work",
         )
         dying.kill()
         asking.join(10)
 
     wait_until(
-        lambda: not is_at(cluster, "INSERT INTO job_node"), 25, what="its session is over, too"
+        lambda: not cluster.waits_for_a_lock("INSERT INTO job_node"),
+        25,
+        what="its session is over, too",
     )
     assert jobs_of(cluster, node_id) == []
     assert other.done("CollectNodes", node_ids=[node_id])["job_id"]
@@ -84,7 +88,9 @@ def test_an_api_killed_before_it_has_answered_leaves_one_job_that_a_retry_is_tol
         connection.execute("SELECT pg_advisory_xact_lock(42)")
         cluster.do(WAIT_IN_COMMIT)
         asking = asked_without_answer(dying, node_id)
-        wait_until(lambda: is_at(cluster, "COMMIT"), 10, what="the request is being committed")
+        wait_until(
+            lambda: cluster.waits_for_a_lock("COMMIT"), 10, what="the request is being committed"
+        )
         dying.kill()
         asking.join(10)
 
@@ -132,12 +138,6 @@ def asked_without_answer(api: Api, node_id: str) -> threading.Thread:
     thread = threading.Thread(target=ask)
     thread.start()
     return thread
-
-
-def is_at(cluster: Cluster, statement: str) -> bool:
-    """Whether a session waits for a lock in a statement that begins so."""
-    query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
-    return bool(cluster.ask(query, f"{statement}%"))
 
 
 def jobs_of(cluster: Cluster, node_id: str) -> list[str]:

@@ -74,6 +74,20 @@ def test_a_worker_may_die_in_every_step_of_every_job(
     assert drill.driven_by_two() == []
 
 
+def test_a_job_whose_worker_died_while_it_claimed_it_is_not_forgotten(
+    cluster: Cluster, held: Held
+) -> None:
+    (job_id,) = held.start("z9", [(JobAction.COLLECT_NODES, "")])
+    with cluster.connected() as connection, connection.transaction():
+        connection.execute("SELECT 1 FROM job WHERE job_id = %s FOR UPDATE", [job_id])
+        dying = cluster.add_worker("z9")  # takes it from the queue, and gets no further than this
+        wait_until(lambda: cluster.waits_for_a_lock("SELECT job."), 30, what="the worker claims it")
+        dying.kill()
+    cluster.add_worker("z9")
+
+    assert held.ends([job_id]) == [("successful", "", 2)]
+
+
 def test_an_ansible_that_dies_alone_fails_its_job(cluster: Cluster, held: Held) -> None:
     cluster.add_worker("z2")
     jobs = held.start("z2", LAST_STEPS)
