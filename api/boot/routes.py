@@ -33,12 +33,13 @@ from api.domain.booting import NOBODY, Booting, boots_from, greet
 from api.domain.discovering import discover
 from api.domain.queueing import Queue
 from api.errors import Busy, Conflict, FirstboxError, Malformed, NotFound, OurFault, OverLimit
-from api.images.manifest import ManifestError, read_manifest
+from api.images.manifest import ManifestError
 from api.os_config.cloud_init import meta_data
 from api.os_config.wanted import wanted_of
 from api.settings import Settings
 from api.states import BootMethod
 from api.store.boots import Sighting, record
+from api.store.images import get_manifest
 from api.store.sealing import Seal
 from api.store.session import reading, writing
 
@@ -205,13 +206,13 @@ def done(call: Call) -> Response:
 def _installation(call: Call) -> Installation:
     settings, machine = call.means.settings, call.caller.machine
     assert machine is not None  # noqa: S101  # an unknown one boots no installer
-    with reading(call.means.engine) as connection:
-        image = boots_from(connection, call.caller)
     access = settings.ssh_access(machine.zone_id)
     key = Path(f"{access.private_key}.pub")
     try:
+        with reading(call.means.engine) as connection:
+            image = boots_from(connection, call.caller)
+            values = get_manifest(connection, image, settings.images).values
         ssh_key = key.read_text(encoding="ascii").strip()
-        values = read_manifest(settings.images / image.directory).values
     except (OSError, ManifestError) as error:
         raise OurFault(f"An installation cannot be described: {error}") from error
     return Installation(

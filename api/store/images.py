@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select
 
-from api.images.manifest import Manifest
+from api.images.manifest import Manifest, parse_manifest, read_manifest
 from api.states import RAMDISK, BmNodeStatus
-from api.store.tables import BmNode, Image, columns
+from api.store.tables import BmNode, Image, ImageManifest, columns
 
 IMAGE = columns(Image)
+IMAGE_MANIFEST = columns(ImageManifest)
 _BM_NODE = columns(BmNode)
 
 
@@ -61,6 +63,18 @@ def add_image(connection: Connection, manifest: Manifest, directory: str, source
             create_time=time.time(),
         )
     )
+    text = manifest.as_json()
+    connection.execute(insert(IMAGE_MANIFEST).values(name=manifest.name, text=text))
+
+
+def get_manifest(connection: Connection, image: Row[Any], images: Path) -> Manifest:
+    """What an image holds; read from `images` where it was added by a release that kept it only there.
+
+    Raises ManifestError.
+    """
+    query = select(IMAGE_MANIFEST.c.text).where(IMAGE_MANIFEST.c.name == image.name)
+    text = connection.execute(query).scalar()
+    return read_manifest(images / image.directory) if text is None else parse_manifest(text)
 
 
 def remove_image(connection: Connection, name: str) -> None:

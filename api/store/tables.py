@@ -333,6 +333,17 @@ class Image(SQLModel, table=True):
     create_time: float
 
 
+class ImageManifest(SQLModel, table=True):
+    """What an image's directory holds, for hosts that write it and do not have it."""
+
+    __tablename__ = "image_manifest"
+
+    name: str = Field(
+        sa_column=Column(ForeignKey("image.name", ondelete="CASCADE"), primary_key=True)
+    )
+    text: str = Field(sa_column=Column(Text, nullable=False))  # JSON, as manifest.json has it
+
+
 class Disk(SQLModel, table=True):
     """The lasting id of one disk of a node, and what an operator decided about it."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ansible.plugins.action import ActionBase
 from sqlalchemy import Engine
 
 from api.hardware.model import Disk, Hardware
-from api.images.manifest import read_manifest
+from api.images.manifest import Manifest, ManifestError
 from api.os_config.disks import DiskMissing, choose_disk
 from api.os_config.script import assignments, verdict_of
 from api.os_config.wanted import wanted_of
@@ -21,6 +22,7 @@ from api.ssh.target import Refused, Result, Target, ask_all
 from api.states import BootMethod, Reason
 from api.store.bm_nodes import update_bm_node
 from api.store.boots import get_boots, token_of
+from api.store.images import get_manifest
 from api.store.installations import Installation, ramdisk_target, read_installations
 from api.store.sealing import Seal
 from api.store.session import open_database, reading, writing
@@ -76,6 +78,17 @@ class _DiskImage:
         self._args = args
         self._seal = Seal(settings.keys)
         self._sessions = Sessions()
+        self._manifests = self._read_manifests()
+
+    def _read_manifests(self) -> dict[str, Manifest]:
+        """By image: one host may run this, and another have the images."""
+        of_images = [one.image for one in self._found.values() if _method(one) == BootMethod.IMAGE]
+        found = {}
+        with reading(self._engine) as connection:
+            for image in {image.name: image for image in of_images if image is not None}.values():
+                with suppress(ManifestError):  # its machines are refused, and no others
+                    found[image.name] = get_manifest(connection, image, self._settings.images)
+        return found
 
     def write(self) -> list[Result]:
         """Each machine has its own deadline, and its own way of getting a system."""
@@ -142,7 +155,9 @@ class _DiskImage:
     def _script(self, installation: Installation, disk: Disk) -> str:
         image, boot = installation.image, installation.boot
         assert image is not None and boot is not None  # noqa: S101, PT018  # the ramdisk runs
-        manifest = read_manifest(self._settings.images / image.directory)
+        manifest = self._manifests.get(image.name)
+        if manifest is None:
+            raise Refused(Reason.NO_IMAGE, f"nothing says what image {image.name} holds")
         head = assignments(
             disk=disk.name,
             image=image.sha256,
