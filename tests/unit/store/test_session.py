@@ -32,6 +32,20 @@ def test_a_client_that_falls_silent_in_a_transaction_loses_its_locks(postgres_ur
     other.dispose()
 
 
+def test_reading_opens_no_transaction_and_the_next_to_write_has_one(postgres_url: str) -> None:
+    engine = open_database(postgres_url, pool_size=1)
+    began = text("SELECT transaction_timestamp()")
+
+    with reading(engine) as connection:
+        apart = [connection.execute(began).scalar_one() for _ in range(2)]
+    with writing(engine) as connection:
+        together = [connection.execute(began).scalar_one() for _ in range(2)]
+
+    assert apart[0] < apart[1]
+    assert together[0] == together[1]
+    engine.dispose()
+
+
 def test_options_of_the_operators_own_are_kept() -> None:
     url = "postgresql+psycopg://firstbox@db/firstbox?options=-c%20search_path%3Dours"
     assert connect_args(url)["options"].startswith("-c search_path=ours -c idle_in_transaction")
