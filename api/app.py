@@ -23,7 +23,8 @@ from api.request_ids import RequestIds
 from api.settings import Settings
 from api.states import Role
 from api.store.session import check, open_database
-from api.trail import Threads, learn
+from api.tracing import Tracing
+from api.trail import Threads, learn, trail
 
 _THREADS = 16  # actions at work at the same time, each with its own database connection
 
@@ -61,7 +62,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.database, pool_size=_THREADS)
         threads = Threads(_THREADS, thread_name_prefix="action")
-        app.state.metrics = Metrics()
+        app.state.metrics = Metrics(settings, engine)
+        app.state.tracing = Tracing(settings, "firstbox-api")
         app.state.means = Means(
             settings,
             engine,
@@ -74,6 +76,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
             yield
         finally:
             threads.shutdown()
+            await run_in_threadpool(app.state.tracing.close)
             engine.dispose()
 
     return lifespan
@@ -82,8 +85,11 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], Any]:
 def _endpoint(settings: Settings, name: str | None) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         began = time.perf_counter()
-        asked, content, status = await _answer(request, settings, name)
-        action = asked if asked in ACTIONS else ""
+        with request.app.state.tracing.request(request.headers.get("traceparent")) as facts:
+            asked, content, status = await _answer(request, settings, name)
+            action = asked if asked in ACTIONS else ""
+            facts |= {"name": action or "request", "firstbox.ret_code": content["ret_code"]}
+            facts["firstbox.request_id"] = trail().request_id
         seconds = time.perf_counter() - began
         request.app.state.metrics.answered(action, content["ret_code"], seconds)
         _log(request, content, seconds)

@@ -259,6 +259,22 @@ class Reason(StrEnum):
     TASK_FAILED = "task_failed"
 
 
+# Reasons that lie with a BMC.
+BMC_REASONS: frozenset[Reason] = frozenset(
+    {
+        Reason.BMC_SILENT,
+        Reason.BMC_LOGIN_REFUSED,
+        Reason.BMC_NO_CIPHER,
+        Reason.BMC_BUSY,
+        Reason.BMC_CERTIFICATE_CHANGED,
+        Reason.BMC_REFUSED,
+        Reason.BMC_LOGINS_SPENT,
+        Reason.BMC_NOT_IN_BAND,
+        Reason.POWER_UNCHANGED,
+        Reason.BOOT_DEVICE_IGNORED,
+    }
+)
+
 # What to do about it, in a sentence an operator can act on.
 ADVICE: dict[Reason, str] = {
     Reason.SSH_SILENT: "Check that the machine is powered on, cabled, and that no firewall drops SSH from here.",

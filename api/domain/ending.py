@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from api.domain.counting import count_job, count_slice
 from api.domain.kinds import KINDS
 from api.states import ADVICE, JobAction, JobStatus, Reason, WorkStatus, step_status
 from api.store import jobs, runs
@@ -69,6 +70,7 @@ def _end_slice(
         message=message,
     )
     KINDS[JobAction(part.action)].end(connection, part, list(rows.values()))
+    count_slice(connection, part, list(rows.values()))
 
 
 def _end_steps(
@@ -99,6 +101,7 @@ def _end_job(connection: Connection, part: Row[Any]) -> None:
     whom = f" for all {total} nodes" if total and not reason else ""
     _say_end(connection, part, part.action, reason, message, status, whom=whom)
     jobs.finish_job(connection, part.job_id, status, reason=reason, message=message)
+    count_job(connection, part.action, status, {row.zone_id for row in slices})
 
 
 def _verdict(

@@ -5,6 +5,7 @@ events. Standard output: one line with the job's id, or with what forbids the ru
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ from api.store.session import open_database, writing
 def main() -> int:
     """Make the job, follow the run to its end; 0 when the end is in the database."""
     settings = load_settings()
+    # Who typed the command sees all of it on the terminal already.
+    logging.getLogger("firstbox").addHandler(logging.NullHandler())
     engine = open_database(settings.database, pool_size=3)
     lines = iter(sys.stdin)
     try:

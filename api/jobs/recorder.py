@@ -1,10 +1,12 @@
 """Writes a run's events into the database while it runs: one transaction for up to a second of them."""
 
+import logging
 import math
 import queue
 import threading
 import time
 from collections.abc import Mapping
+from contextvars import copy_context
 from typing import Any
 
 from sqlalchemy import Engine
@@ -20,11 +22,14 @@ from api.states import STEPS, JobAction, Reason, WorkStatus
 from api.store import runs
 from api.store.nodes import names_of
 from api.store.session import reading, writing
+from api.trail import learn
 
 _BATCH = 1000
 _INTERVAL = 0.25  # seconds between two transactions, at most
 _LONGEST_SCAN = 4 * 3600.0  # seconds to ask all that a sweep found
 _PATIENCE = 120.0  # seconds the database may be away before events are given up
+
+logger = logging.getLogger("firstbox.run")
 
 Events = queue.SimpleQueue[Mapping[str, Any] | None]
 
@@ -48,11 +53,15 @@ class Recorder:
         self.action = JobAction(job.action)
         self.options: Mapping[str, Any] = job.options
         self.is_cancelled: bool = job.cancel
+        # For as long as this process lives: it does nothing else.
+        learn(job_id=run.job_id, request_id=job.request_id, action=job.action, user=job.user_id)
         steps = STEPS[self.action]
         asked = addresses_of(plan_of_options(job.options, lambda sealed: sealed).ranges)
         seconds = patience(settings, steps, len(node_ids), asked)
         self.progress = Progress(steps, self.nodes, seconds)
-        self._thread = threading.Thread(target=self._write_all, name="recorder")
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._write_all,), name="recorder"
+        )
         self._thread.start()
 
     def is_late(self) -> bool:
@@ -126,11 +135,20 @@ class Recorder:
             try:
                 with writing(self._engine) as connection:
                     runs.write_changes(connection, self._run, changes)
+                _log(changes)
                 return
             except Busy:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(1)
+
+
+def _log(changes: runs.Changes) -> None:
+    """What the job's log says of steps and failures is in this process's log, too."""
+    for line in changes.lines:
+        if line["is_failure"] or not line["node_id"]:
+            level = logging.WARNING if line["is_failure"] else logging.INFO
+            logger.log(level, "%s", line["text"])
 
 
 def patience(

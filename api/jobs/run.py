@@ -14,11 +14,13 @@ from api.jobs.recorder import Recorder
 from api.jobs.runner import Outcome, run_playbook
 from api.jobs.standing_down import stand_down
 from api.jobs.variables import variables
+from api.logs import log_to_stderr
 from api.settings import Settings, load_settings
 from api.states import BOOTING, PLAYBOOKS
 from api.store.jobs import say
 from api.store.runs import Run, RunLost, lock_run
 from api.store.session import open_database, writing
+from api.trail import trail
 
 logger = logging.getLogger("firstbox.run")
 
@@ -26,6 +28,7 @@ logger = logging.getLogger("firstbox.run")
 def main(run: Run) -> int:
     """Run the job's playbook on the slice, and end it; 0 when the end is in the database."""
     settings = load_settings()
+    log_to_stderr(settings.log_format)
     engine = open_database(settings.database, pool_size=2)
     try:
         recorder = Recorder(engine, settings, run)
@@ -63,7 +66,11 @@ def _play(settings: Settings, recorder: Recorder, name: str) -> Outcome:
         return run_playbook(
             settings.content / "playbooks" / PLAYBOOKS[recorder.action],
             place,
-            environment={"FIRSTBOX_NODES": f"@{place / 'nodes'}", "FIRSTBOX_JOB": name},
+            environment={
+                "FIRSTBOX_NODES": f"@{place / 'nodes'}",
+                "FIRSTBOX_JOB": name,
+                "FIRSTBOX_REQUEST": trail().request_id,
+            },
             variables={
                 "firstbox_run_dir": str(place / "found"),
                 **variables(settings, recorder.action, recorder.options),
@@ -86,7 +93,9 @@ def _keep_output(settings: Settings, place: Path, name: str) -> None:
     if printed is not None:
         kept = settings.home / "runs"
         kept.mkdir(mode=0o700, exist_ok=True)
-        shutil.move(printed, kept / f"{name}.txt")
+        with (kept / f"{name}.txt").open("wb") as file, printed.open("rb") as source:
+            file.write(f"# {trail().action} {name}, request {trail().request_id}\n".encode())
+            shutil.copyfileobj(source, file)
 
 
 if __name__ == "__main__":

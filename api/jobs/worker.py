@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row
 from sqlalchemy.engine import Engine
 
 from api.domain.admission import admit_slices, enqueue
+from api.domain.counting import count_lost_run
 from api.domain.ending import end
 from api.errors import Busy
 from api.jobs import directory, guard
@@ -23,10 +24,13 @@ from api.jobs.chores import done_beside
 from api.jobs.lease import Lease, new_worker_id
 from api.jobs.queue import JobQueue, Server
 from api.jobs.silences import Silences
+from api.jobs.spans import record_job, record_run
 from api.settings import Settings
 from api.states import BOOTING, DEFAULT_ZONE, Reason, step_status
-from api.store import jobs, runs
+from api.store import jobs, runs, workers
 from api.store.session import open_database, reading, writing
+from api.tracing import Tracing
+from api.trail import Trail, following
 
 _GRACE = 8.0  # seconds a cancelled run has to write down its end
 _GRACE_TO_STAND_DOWN = 150.0  # and to switch off the machines it was installing
@@ -64,6 +68,7 @@ class Worker:
         )
         self._queue = JobQueue(self._engine, settings)
         self._lease = Lease(settings.lease)
+        self._tracing = Tracing(settings, "firstbox-worker")
         self._id = new_worker_id()
         self._silences = Silences(self._lease.seconds)
         self._stopping = threading.Event()
@@ -79,6 +84,8 @@ class Worker:
         if not zones:
             server.serve([DEFAULT_ZONE])
         logger.info("worker %s serves %s", self._id, ", ".join(zones) or "every zone")
+        with suppress(Busy):
+            self._beat()
         try:
             while not stop.wait(min(self._lease.renew, _MOST_PAUSE)):
                 self._look_after(server)
@@ -88,22 +95,40 @@ class Worker:
         finally:
             self._stopping.set()
             server.close(15)
+            self._leave()
+            self._tracing.close()
             self._engine.dispose()
 
     def run_slice(self, job_id: str, slice_index: int, attempt: int) -> None:
         """One attempt of a slice, from the claim to its end (called by the job engine)."""
         run = runs.Run(job_id, attempt, self._id, slice_index)
+        part = self._claim(run)
+        if part is None:
+            return
+        with _belonging_to(part):
+            logger.info("run %s begins in zone %s", run.name, part.zone_id)
+            began = time.time()
+            self._run(run, part.action)
+            logger.info("run %s ended after %.1f s", run.name, time.time() - began)
+            if part.trace:
+                with suppress(Busy), reading(self._engine) as connection:
+                    record_run(self._tracing, connection, run, began=began)
+        with suppress(Busy):  # then the next look after the others' does it
+            self._admit()
+
+    def _claim(self, run: runs.Run) -> Row[Any] | None:
         began = time.monotonic()
         with writing(self._engine) as connection:
             if self._stopping.is_set() or not runs.claim(connection, run, self._lease.seconds):
-                return
-            part = runs.get_slice(connection, job_id, slice_index)
-            assert part is not None  # noqa: S101  # claimed two lines above
-        if time.monotonic() > began + self._lease.answer:
-            return  # the guard would begin to count too late
+                return None
+            part = runs.get_slice(connection, run.job_id, run.slice_index)
+        # Later than that, the guard would begin to count too late.
+        return part if time.monotonic() < began + self._lease.answer else None
+
+    def _run(self, run: runs.Run, action: str) -> None:
         with (self._settings.home / "worker.log").open("ab") as log:
             process = subprocess.Popen(
-                _command(run, part.action, self._lease),
+                _command(run, action, self._lease),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -118,8 +143,6 @@ class Worker:
             process.wait()
             directory.remove(run.name)
         self._settle(run)
-        with suppress(Busy):  # then the next look after the others' does it
-            self._admit()
 
     def _hold(self, run: runs.Run, process: "subprocess.Popen[bytes]") -> None:
         """Renew the lease while the run lives; pass a cancel on; stop when the job is lost."""
@@ -164,6 +187,7 @@ class Worker:
     def _look_after(self, server: Server) -> None:
         """What every worker does for all: take over from the dead, let in who was held back."""
         try:
+            self._beat()
             self._take_over()
             self._admit()
             if not self._settings.served_zones:
@@ -178,6 +202,20 @@ class Worker:
         server.rest()
         self._idle_looks = self._idle_looks + 1 if server.is_idle() else 0
         return self._idle_looks >= 2
+
+    def _beat(self) -> None:
+        with writing(self._engine) as connection:
+            workers.beat(
+                connection,
+                self._id,
+                zones=self._settings.served_zones,
+                concurrency=self._settings.worker_concurrency,
+                lease=self._lease.seconds,
+            )
+
+    def _leave(self) -> None:
+        with suppress(Busy), writing(self._engine) as connection:
+            workers.leave(connection, self._id)
 
     def _admit(self) -> None:
         with reading(self._engine) as connection:
@@ -203,11 +241,17 @@ class Worker:
             part = runs.lock_unchanged(connection, seen)
             if part is None:
                 return  # another worker was faster, or its own is back
-            self._try_again(connection, part, f"worker {part.worker or '?'} fell silent")
+            with _belonging_to(part):
+                self._try_again(connection, part, f"worker {part.worker or '?'} fell silent")
+        if part.trace:
+            with reading(self._engine) as connection:
+                record_job(self._tracing, connection, part.job_id, part.slice_index)
         self._queue.free(part.job_id, part.slice_index, part.attempt)
         directory.remove(_name(part))
 
     def _try_again(self, connection: Connection, part: Row[Any], what: str) -> None:
+        name = runs.run_name(part.job_id, part.slice_index, part.attempt)
+        logger.warning("run %s: %s", name, what)
         is_last = part.attempt >= self._settings.max_attempts and not self._stopping.is_set()
         # What booted machines begins once more when it is cancelled, only to switch them off.
         is_ours = part.action in BOOTING and not part.command
@@ -227,9 +271,20 @@ class Worker:
                 "text": f"{part.action}: {what}; attempt {part.attempt + 1} begins from the start",
             }
             jobs.add_lines(connection, part.job_id, [line])
+            count_lost_run(connection, part.action)
             again = runs.get_slice(connection, part.job_id, part.slice_index)
             assert again is not None  # noqa: S101  # changed some lines above
             enqueue(connection, self._queue, again)
+
+
+def _belonging_to(part: Row[Any]) -> AbstractContextManager[Trail]:
+    """What is done within is done for this slice: the log says so."""
+    return following(
+        job_id=part.job_id,
+        request_id=part.request_id,
+        action=part.action,
+        user=part.user_id,
+    )
 
 
 def _name(part: Row[Any]) -> str:

@@ -22,6 +22,7 @@ from api.store.ids import chunks, new_id
 from api.store.outbox import Happening, tell
 from api.store.tables import Job, JobNode, JobSlice, JobStep, LogLine, columns
 from api.times import wire_time
+from api.trail import trail
 
 JOB = columns(Job)
 SLICE = columns(JobSlice)
@@ -62,8 +63,8 @@ def create_job(
             command=command,
             retry_of=retry_of,
             priority=priority,
-            request_id="",
-            trace="",
+            request_id=trail().request_id,
+            trace=trail().trace,
             status=step_status(0),
             pre_status="",
             reason="",

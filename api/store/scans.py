@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from api.errors import FirstboxError, Malformed
 from api.registration.plan import Plan, plan_of_options
@@ -91,6 +91,14 @@ def get_results(connection: Connection, job_id: str) -> Sequence[Row[Any]]:
     """What a scan found, in order of the addresses."""
     query = select(SCAN_RESULT).where(SCAN_RESULT.c.job_id == job_id)
     return connection.execute(query.order_by(SCAN_RESULT.c.address_order)).all()
+
+
+def count_reasons(connection: Connection, job_id: str) -> dict[str, int]:
+    """At how many addresses a scan failed, by reason."""
+    failed = (SCAN_RESULT.c.job_id == job_id) & (SCAN_RESULT.c.reason != "")
+    query = select(SCAN_RESULT.c.reason, func.count()).where(failed)
+    rows = connection.execute(query.group_by(SCAN_RESULT.c.reason))
+    return {reason: number for reason, number in rows}  # noqa: C416  # rows are no pairs to mypy
 
 
 def _read_file(path: Path, settings: Settings) -> Plan:
