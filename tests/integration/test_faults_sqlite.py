@@ -27,7 +27,7 @@ def test_a_locked_database_delays_and_loses_nothing(tmp_path: Path) -> None:
         nodes = [in_zone(engine, "default", JobAction.COLLECT_NODES, n) for n in (1, 2)]
         drill.hold(nodes[0], "node_probe")
         job_id = service.done("CollectNodes", node_ids=nodes[:1])["job_id"]
-        wait_until(lambda: drill.are_in({nodes[0]: "node_probe"}), 60, what="the job is at work")
+        assert service.wait_for(job_id, "step1")["status"] == "step1"
 
         holder = sqlite3.connect(home / "firstbox.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")

@@ -108,38 +108,23 @@ def test_an_ansible_that_dies_alone_fails_its_job(cluster: Cluster, held: Held) 
     assert statuses(cluster, "z2") == {("pending", "new")}
 
 
-def test_a_worker_that_is_cut_off_stops_its_runs_before_another_takes_over(
+def test_workers_that_are_cut_off_or_frozen_stop_their_runs_before_another_takes_over(
     cluster: Cluster, drill: Drill, held: Held
 ) -> None:
-    cut_off = cluster.add_worker("z3", "z4")
-    jobs = held.start("z3", LAST_STEPS)
+    cut_off, frozen = cluster.add_worker("z3", "z4"), cluster.add_worker("z5")
+    jobs = held.start("z3", LAST_STEPS) + held.start("z5", LAST_STEPS[:2])
     held.wait(jobs)
-    cluster.add_worker("z3")
+    cluster.add_worker("z3", "z5")
 
     cut_off.gate.cut()
+    frozen.signal(signal.SIGSTOP)
     assert held.ends(jobs) == [("successful", "", 2)] * len(jobs)
-    assert drill.driven_by_two() == []
 
     cut_off.gate.mend()
-    late = held.start("z4", [(JobAction.COLLECT_NODES, "")])  # it alone serves this zone
-    assert held.ends(late) == [("successful", "", 1)]
-
-
-def test_a_frozen_worker_finds_its_jobs_taken_when_it_wakes(
-    cluster: Cluster, drill: Drill, held: Held
-) -> None:
-    frozen = cluster.add_worker("z5")
-    jobs = held.start("z5", LAST_STEPS)
-    held.wait(jobs)
-    cluster.add_worker("z5")
-
-    frozen.signal(signal.SIGSTOP)
-    ends = held.ends(jobs)
     frozen.signal(signal.SIGCONT)
-
-    assert ends == [("successful", "", 2)] * len(jobs)
-    late = held.start("z5", [(JobAction.COLLECT_NODES, "")] * 3)
-    assert held.ends(late) == [("successful", "", 1)] * 3
+    late = held.start("z4", [(JobAction.COLLECT_NODES, "")])  # who was cut off is alone there
+    late += held.start("z5", [(JobAction.COLLECT_NODES, "")] * 2)
+    assert held.ends(late) == [("successful", "", 1)] * len(late)
     assert drill.driven_by_two() == []
 
 
