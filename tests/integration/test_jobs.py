@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.lab import SshFarm
-from tests.service import Service, children, command_line, processes_of, wait_until
+from tests.service import Service, children, processes_of, wait_until
 
 pytestmark = [
     pytest.mark.lab,
@@ -128,19 +128,6 @@ def test_a_stopped_service_puts_its_job_back_at_once(service: Service) -> None:
 
     status = service.wait_for(job_id, seconds=25)  # no lease has to run out first
     assert status["status"] == "successful"
-
-
-def test_a_killed_playbook_fails_its_job_with_a_reason(service: Service) -> None:
-    job_id = add(service)["job_id"]
-    service.wait_for(job_id, "step1")
-
-    runs = [pid for pid, line in processes_of(job_id).items() if "-m api.jobs.run" in line]
-    playbooks = [pid for run in runs for pid in children(run) if "playbook" in command_line(pid)]
-    os.kill(playbooks[0], signal.SIGKILL)
-
-    status = service.wait_for(job_id, seconds=20)
-    assert (status["status"], status["reason"]) == ("failed", "run_ended")
-    wait_until(lambda: not processes_of(job_id), 5, what="no process of the job is left")
 
 
 def test_a_killed_run_is_tried_again_at_once(service: Service) -> None:
