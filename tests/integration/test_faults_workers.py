@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url, text
 
+from api.errors import Busy
 from api.states import STEPS, JobAction
+from api.store.session import open_database, reading
 from tests.clock import WrongClock
 from tests.cluster import Api, Cluster
 from tests.drill import Drill
 from tests.drill.held import Held
+from tests.gate import Gate
 from tests.machines import plant_images
 from tests.postgres import Postgres
 from tests.service import children, command_line, processes_of, wait_until
@@ -126,6 +130,21 @@ def test_workers_that_are_cut_off_or_frozen_stop_their_runs_before_another_takes
     late += held.start("z5", [(JobAction.COLLECT_NODES, "")] * 2)
     assert held.ends(late) == [("successful", "", 1)] * len(late)
     assert drill.driven_by_two() == []
+
+
+def test_who_is_cut_off_from_the_database_soon_says_so(cluster: Cluster) -> None:
+    place = make_url(cluster.database_url)
+    with Gate(place.port or 0) as gate, gate.host.inside():
+        engine = open_database(place.set(port=gate.port).render_as_string(hide_password=False))
+        with reading(engine) as connection:
+            connection.execute(text("SELECT 1"))
+        gate.cut()
+        begin = time.monotonic()
+        with pytest.raises(Busy), reading(engine) as connection:
+            connection.execute(text("SELECT 1"))
+        assert time.monotonic() - begin < 25
+        gate.mend()
+        engine.dispose()
 
 
 def test_clocks_may_be_wrong_and_jump(
