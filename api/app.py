@@ -90,9 +90,10 @@ def _endpoint(settings: Settings, name: str | None) -> Callable[[Request], Await
             action = asked if asked in ACTIONS else ""
             facts |= {"name": action or "request", "firstbox.ret_code": content["ret_code"]}
             facts["firstbox.request_id"] = trail().request_id
-        seconds = time.perf_counter() - began
-        request.app.state.metrics.answered(action, content["ret_code"], seconds)
-        _log(request, content, seconds)
+            seconds = time.perf_counter() - began
+            request.app.state.metrics.answered(action, content["ret_code"], seconds)
+            learn(job_id=content.get("job_id") or "")
+            _log(request, content, seconds)
         return _json(content, status)
 
     return endpoint

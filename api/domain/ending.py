@@ -1,5 +1,6 @@
 """How slices end, and with the last of them their job."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from api.domain.counting import count_job, count_slice
 from api.domain.kinds import KINDS
 from api.states import ADVICE, JobAction, JobStatus, Reason, WorkStatus, step_status
 from api.store import jobs, runs
+
+logger = logging.getLogger("firstbox.jobs")
 
 
 def end(
@@ -153,3 +156,4 @@ def _say_end(
         "text": text,
     }
     jobs.add_lines(connection, part.job_id, [line])
+    logger.log(logging.WARNING if reason else logging.INFO, "%s", text)
