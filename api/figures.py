@@ -52,6 +52,8 @@ NOW = (
     Figure("firstbox_nodes", "gauge", ("status",), "Nodes by status, those without address too."),
     Figure("firstbox_bm_nodes", "gauge", ("status",), "Machines with a registered BMC by status."),
     Figure("firstbox_boots", "gauge", ("state",), "Machines that boot over the network now."),
+    Figure("firstbox_deliveries_waiting", "gauge", (), "Events on their way to webhooks."),
+    Figure("firstbox_deliveries_oldest_seconds", "gauge", (), "Age of the oldest of these, or 0."),
 )
 EVER = (
     Figure(
@@ -115,6 +117,8 @@ def _now(observed: Observed) -> Iterator[Metric]:
         "firstbox_nodes": _by_one(observed.nodes),
         "firstbox_bm_nodes": _by_one(observed.bm_nodes),
         "firstbox_boots": _by_one(observed.boots),
+        "firstbox_deliveries_waiting": [((), observed.deliveries)],
+        "firstbox_deliveries_oldest_seconds": [((), observed.now - observed.oldest_delivery)],
     }
     for figure in NOW:
         yield _metric(figure, values[figure.name])

@@ -6,14 +6,15 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Row, func, select
 
-from api.states import BootState, WorkStatus
+from api.states import BootState, DeliveryStatus, WorkStatus
 from api.store.jobs import JOB, SLICE
 from api.store.now import now
-from api.store.tables import BmNode, Boot, Node, columns
+from api.store.tables import BmNode, Boot, Delivery, Node, columns
 from api.store.tallies import Total, totals
 from api.store.workers import alive
 
 _BOOT = columns(Boot)
+_DELIVERY = columns(Delivery)
 _UNFINISHED = (WorkStatus.WAITING, WorkStatus.RUNNING)
 
 
@@ -29,20 +30,28 @@ class Observed:
     nodes: dict[str, int]  # by status
     bm_nodes: dict[str, int]  # by status
     boots: dict[str, int]  # by state, without the closed ones
+    deliveries: int  # to webhooks, that wait
+    oldest_delivery: float  # when the first of them was made; now, where none waits
     totals: Sequence[Total]
 
 
 def observe(connection: Connection, lease: float) -> Observed:
     """Look at everything that `/metrics` shows."""
     boots = select(_BOOT.c.state, func.count()).where(_BOOT.c.state != BootState.CLOSED)
+    waiting = select(func.count(), func.min(_DELIVERY.c.create_time))
+    is_waiting = _DELIVERY.c.status == DeliveryStatus.WAITING
+    deliveries, oldest = connection.execute(waiting.where(is_waiting)).one()
+    moment = now(connection)
     return Observed(
-        now=now(connection),
+        now=moment,
         jobs=_jobs(connection),
         slices=_slices(connection),
         workers=alive(connection, lease),
         nodes=_count(connection, columns(Node).c.status),
         bm_nodes=_count(connection, columns(BmNode).c.status),
         boots=_dict(connection, boots.group_by(_BOOT.c.state)),
+        deliveries=deliveries,
+        oldest_delivery=oldest or moment,
         totals=totals(connection),
     )
 

@@ -3,7 +3,7 @@
 import time
 
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Connection, Engine, event, insert, update
 
 from api.figures import FIGURES
 from api.metrics import Metrics
@@ -12,6 +12,7 @@ from api.states import Reason, WorkStatus
 from api.store.jobs import JOB, JOB_STEP
 from api.store.scans import put_results
 from api.store.session import open_database, writing
+from api.store.tables import Delivery, columns
 from api.store.workers import beat
 from tests.contract.conftest import Api
 from tests.jobs import end_job
@@ -113,6 +114,36 @@ def test_bmcs_that_a_scan_found_silent_are_counted_by_reason(api: Api, engine: E
     assert metrics(api)["firstbox_bmc_errors_total"] == {("bmc_login_refused",): 1}
 
 
+def test_events_that_no_webhook_took_yet_are_counted_with_their_age(
+    api: Api, engine: Engine
+) -> None:
+    made = api.call("CreateWebhook", url="http://127.0.0.1:9/", events=["job_ended"])
+    with writing(engine) as connection:
+        put(connection, made["webhook_id"], "waiting", time.time() - 100)
+        put(connection, made["webhook_id"], "delivered", time.time() - 1000)
+
+    seen = metrics(api)
+
+    assert seen["firstbox_deliveries_waiting"] == {(): 1}
+    assert 100 <= seen["firstbox_deliveries_oldest_seconds"][()] < 110
+
+
+def put(connection: Connection, webhook_id: str, status: str, moment: float) -> None:
+    times = {"create_time": moment, "next_time": moment}
+    connection.execute(
+        insert(columns(Delivery)).values(
+            webhook_id=webhook_id,
+            event_id="e-1",
+            event="job_ended",
+            body="{}",
+            status=status,
+            attempts=0,
+            error="",
+            **times,
+        )
+    )
+
+
 def test_a_database_that_is_away_is_shown_and_requests_still_are(settings: Settings) -> None:
     shown = Metrics(
         settings.model_copy(update={"database_url": ""}),
@@ -136,7 +167,7 @@ def test_many_who_scrape_cost_the_database_as_much_as_one(
     for _ in range(3):
         shown.show()
 
-    assert len([text for text in asked if text.startswith("SELECT")]) <= 8
+    assert len([text for text in asked if text.startswith("SELECT")]) <= 9
     assert not [text for text in asked if text.startswith("BEGIN IMMEDIATE")]
 
 
