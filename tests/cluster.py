@@ -10,7 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,13 @@ class Member:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start the process; it ends with this one."""
+    def start(self, place: Path = REPOSITORY) -> None:
+        """Start the process in a directory; it ends with this one."""
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
-                cwd=REPOSITORY,
+                cwd=place,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -91,9 +92,9 @@ class Api(Member, Client):
         Member.__init__(self, home, environment, command)
         Client.__init__(self, port, token)
 
-    def start(self) -> None:
+    def start(self, place: Path = REPOSITORY) -> None:
         """Start, and wait until it is ready."""
-        super().start()
+        super().start(place)
         wait_until(self.is_ready, 40, what="the API is ready")
 
 
@@ -119,6 +120,21 @@ class Worker(Member):
         """SIGTERM, whatever state it and its network are in."""
         self.gate.mend()
         super().end_soon()
+
+
+class Shell(Member):
+    """A command that somebody typed on a host of its own."""
+
+    def __init__(
+        self, home: Path, environment: dict[str, str], command: Sequence[str], gate: Gate
+    ) -> None:
+        super().__init__(home, environment, gate.host.command(*command))
+        self.gate = gate
+
+    def has_ended(self) -> bool:
+        """Whether the command came to its end."""
+        assert self._process is not None
+        return self._process.poll() is not None
 
 
 class Cluster:
@@ -174,16 +190,32 @@ class Cluster:
     ) -> Worker:
         """Start a worker. `prefix` is a command that starts it, such as `unshare --mount`."""
         home = self._home(f"worker{len(self._members)}")
-        url = make_url(self.database_url)
-        assert url.port is not None
-        gate = Gate(url.port)
-        self._gates.append(gate)
-        near = url.set(port=gate.port).render_as_string(hide_password=False)
+        gate, near = self._add_gate()
         around = self._environment(home, database_url=near, **settings) | (environment or {})
         worker = Worker(home, around, zones, concurrency, gate, prefix)
         self._members.append(worker)
         worker.start()
         return worker
+
+    @contextmanager
+    def shell(self, *command: str) -> Iterator[Shell]:
+        """Start a command on a host of its own, in the content directory; in the end it is killed."""
+        home = self._home(f"shell{len(self._gates)}")
+        gate, near = self._add_gate()
+        shell = Shell(home, self._environment(home, database_url=near), command, gate)
+        shell.start(Path(self._settings["content"]))
+        try:
+            yield shell
+        finally:
+            shell.kill()
+
+    def _add_gate(self) -> tuple[Gate, str]:
+        """A gate to the database, and the database's URL behind it."""
+        url = make_url(self.database_url)
+        assert url.port is not None
+        gate = Gate(url.port)
+        self._gates.append(gate)
+        return gate, url.set(port=gate.port).render_as_string(hide_password=False)
 
     def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of an SQL query, past all of Firstbox."""

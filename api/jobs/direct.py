@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -112,6 +113,8 @@ class _Watch(threading.Thread):
         self._recorder = recorder
         self._over = threading.Event()
         self._playbook = os.getppid()
+        self._fence = threading.Timer(lease.silence, self._stop_playbook)
+        self._fence.start()
         self.was_late = False
 
     def run(self) -> None:
@@ -123,15 +126,25 @@ class _Watch(threading.Thread):
     def stop(self) -> None:
         self._over.set()
         self.join()
+        self._fence.cancel()
 
     def _must_stop(self) -> bool:
+        began = time.monotonic()
         try:
             with writing(self._engine) as connection:
-                return runs.renew(connection, self._run, self._lease.seconds)
+                is_cancelled = runs.renew(connection, self._run, self._lease.seconds)
         except runs.RunLost:
             return True  # the job was taken for dead: it may be another's by now
         except FirstboxError:
             return False
+        self._put_off_fence(began + self._lease.silence)
+        return is_cancelled
+
+    def _put_off_fence(self, until: float) -> None:
+        """Without another renewal the playbook ends then: before the nodes may be another's."""
+        self._fence.cancel()
+        self._fence = threading.Timer(max(0.0, until - time.monotonic()), self._stop_playbook)
+        self._fence.start()
 
     def _stop_playbook(self) -> None:
         """SIGTERM makes it end its workers and then itself; one that is stopped must go on first."""

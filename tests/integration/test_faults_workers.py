@@ -15,7 +15,7 @@ from api.store.session import open_database, reading
 from tests.clock import WrongClock
 from tests.cluster import Api, Cluster
 from tests.drill import Drill
-from tests.drill.held import Held
+from tests.drill.held import TRUE_WITHIN, Held, a_machine
 from tests.gate import Gate
 from tests.machines import plant_images
 from tests.postgres import Postgres
@@ -130,6 +130,21 @@ def test_workers_that_are_cut_off_or_frozen_stop_their_runs_before_another_takes
     late += held.start("z5", [(JobAction.COLLECT_NODES, "")] * 2)
     assert held.ends(late) == [("successful", "", 1)] * len(late)
     assert drill.driven_by_two() == []
+
+
+def test_a_shell_that_is_cut_off_stops_before_its_machines_are_another_ones(
+    cluster: Cluster, drill: Drill
+) -> None:
+    node_id = a_machine(cluster, "z10", JobAction.COLLECT_NODES)
+    drill.hold(node_id, "node_probe")
+    cluster.add_worker("z11")
+    with cluster.shell("ansible-playbook", "playbooks/collect.yml", "--limit", node_id) as shell:
+        wait_until(lambda: drill.are_in({node_id: "node_probe"}), 60, what="the playbook is there")
+        shell.gate.cut()
+        free = "SELECT 1 FROM job_node WHERE node_id = %s AND NOT active"
+        wait_until(lambda: cluster.ask(free, node_id), TRUE_WITHIN, what="the machine is free")
+        assert shell.has_ended()
+    assert statuses(cluster, "z10") == {("pending", "new")}
 
 
 def test_who_is_cut_off_from_the_database_soon_says_so(cluster: Cluster) -> None:
