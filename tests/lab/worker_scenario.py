@@ -45,12 +45,21 @@ def service(directory: Path) -> None:
     plant_nodes(settings.database, machine)
     (home / "firstbox.env").write_text(f"FIRSTBOX_DATABASE_URL={settings.database}\n")
     _make_wheel(directory / "wheels")
+    _run(
+        "tar",
+        "--create",
+        "--file",
+        directory / "wheels.tar",
+        "--directory",
+        directory / "wheels",
+        ".",
+    )
     _pack(directory / "firstbox.tar.gz", directory / "wheels")
     told = {
         "worker_settings": str(home / "firstbox.env"),
         "worker_keys": str(settings.keys),
         "worker_archive": str(directory / "firstbox.tar.gz"),
-        "worker_wheels": str(directory / "wheels"),
+        "worker_wheels": str(directory / "wheels.tar"),
         "worker_directory": str(directory / "host/opt/firstbox"),
         "worker_home": str(directory / "host/home"),
         "worker_user": "root",
