@@ -5,9 +5,10 @@ all the time: when one ends, the next begins with the same hosts. Each client as
 one thing or another (`Client.run` in bench/clients.py has the mixture), so that a minute is 4,800 requests.
 
 - `--seconds 60` measures for a shorter time, `--pace 10` has each client ask ten times a second.
-- Everything runs on the machine that measures: API, worker, database, clients, and the hosts of the farm,
-  which come last where all want the processor, since they are other machines in truth. What the clients
-  take themselves is told, and how long an answer takes that costs the service nothing (`/healthz`).
+- Everything runs on the machine that measures: API, worker, database and clients, which share the processors
+  as units of systemd do, and the hosts of the farm, which get a quarter of such a share, since they are
+  other machines in truth. What the clients take themselves is told, and how long an answer takes that costs
+  the service nothing (`/healthz`).
 - Memory is what a process holds for itself (RssAnon). "Grown" is the median of the last quarter of the time
   less that of the second quarter.
 
@@ -34,7 +35,7 @@ from bench.cpu import cpu_of
 from bench.memory import Growth, Process, Sample, Watch
 from bench.report import Line, below, say, table, told
 from bench.requests import plant, reference_hardware
-from bench.shares import small_share, started
+from bench.shares import started, units
 from tests.lab import SshFarm
 from tests.nodes import plant_nodes
 from tests.postgres import Postgres
@@ -47,7 +48,8 @@ NODES = 10_000
 JOBS = 3
 HOSTS = 300  # of each job
 PORT = 2386
-PATIENCE = {"reach_deadline": 180, "probe_deadline": 300}  # with hosts that share our processor
+# With hosts that share our processors: a probe gives a tool that it calls some seconds, no more.
+PATIENCE = {"reach_deadline": 180, "probe_deadline": 300, "probe_concurrency": 10}
 GOAL = 0.1  # seconds in which 99 of 100 GetStatus are answered
 FLAT = 8.0  # MB that a server may grow by, its caches included
 _ENOUGH = 6  # runs before and after, to compare them
@@ -89,12 +91,13 @@ def measure(seconds: float = SECONDS, pace: float = PACE, hosts: int = HOSTS) ->
 def running_service(scratch: Path, hosts: int) -> Iterator[tuple[MeasuredService, Place]]:
     """The service over 10,000 nodes, of which those that are collected exist."""
     with ExitStack() as stack:
+        place = stack.enter_context(units(api=1, worker=1, database=1, hosts=0.25))
         cluster = stack.enter_context(Postgres(is_durable=True)).url
+        place.add("database", databases()[0])
         url = f"{cluster}/postgres".replace("postgresql://", "postgresql+psycopg://")
         say(f"load: starting {JOBS * hosts} hosts")
         hosts_of_all = SshFarm(scratch / "farm", JOBS * hosts, first="127.0.84.1", port=PORT)
-        give_way = stack.enter_context(small_share())
-        farm = stack.enter_context(started(hosts_of_all, give_way))
+        farm = stack.enter_context(started(hosts_of_all, place))
         say(f"load: planting {NODES:,} nodes")
         home = scratch / "home"
         home.mkdir()
@@ -102,6 +105,9 @@ def running_service(scratch: Path, hosts: int) -> Iterator[tuple[MeasuredService
         limits = {"worker_concurrency": JOBS, "slice_nodes": hosts}
         service = MeasuredService(home, farm, database_url=url, **limits, **PATIENCE)
         stack.enter_context(service)
+        worker = service.worker()
+        place.add("api", service.pid)
+        place.add("worker", worker)
         yield service, Place(service.port, service.token, node_ids, busy)
 
 

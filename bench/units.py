@@ -42,7 +42,7 @@ from bench.boot import plant_boots
 from bench.collect import MeasuredService, add, collect
 from bench.memory import Watch
 from bench.report import Line, say, table, told
-from bench.shares import small_share, started
+from bench.shares import started, units
 from tests.lab import SshFarm
 from tests.lab.segment import end_with_parent
 from tests.nodes import plant_nodes
@@ -292,8 +292,8 @@ def collected(scratch: Path, url: str) -> Iterator[Line]:
     """Jobs of one host and of a hundred."""
     say(f"units: jobs of {HOSTS} hosts")
     with (
-        small_share() as give_way,
-        started(SshFarm(scratch / "farm", HOSTS, first="127.0.88.1", port=PORT), give_way) as farm,
+        units(hosts=0.25) as place,
+        started(SshFarm(scratch / "farm", HOSTS, first="127.0.88.1", port=PORT), place) as farm,
         MeasuredService(scratch / "home", farm, database_url=url, **PATIENCE) as service,
     ):
         node_ids = add(service, farm.addresses)
