@@ -43,6 +43,7 @@ class Drill:
         for name in ("playbooks", "inventory", "inventory_plugins"):
             shutil.copytree(REPOSITORY / name, content / name)
         shutil.copy(REPOSITORY / "ansible.cfg", content)
+        (content / "api").symlink_to(REPOSITORY / "api")
         (content / "playbooks" / "action_plugins").mkdir()
         shutil.copy(_HERE / "drive.py", content / "playbooks" / "action_plugins")
         for step in {step for steps in STEPS.values() for step in steps}:
