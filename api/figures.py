@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client.metrics_core import Metric
 
-from api.states import DEFAULT_ZONE, WorkStatus
+from api.states import BMC_REASONS, DEFAULT_ZONE, JobAction, WorkStatus
 from api.store.observed import Observed
 from api.store.tallies import BOUNDS, ENDLESS, Total
 
@@ -88,6 +88,11 @@ EVER = (
     ),
 )
 FIGURES = (REQUESTS, DATABASE, *NOW, *EVER)
+# Shown as 0 from the start: Prometheus sees no increase in what was not there before.
+_NONE_YET: dict[str, dict[tuple[str, ...], float]] = {
+    "firstbox_bmc_errors_total": {(reason,): 0 for reason in sorted(BMC_REASONS)},
+    "firstbox_runs_lost_total": {(action,): 0 for action in JobAction},
+}
 
 
 def metrics_of(observed: Observed | None) -> list[Metric]:
@@ -165,7 +170,8 @@ def _ever(totals: Iterable[Total]) -> Iterator[Metric]:
             yield _histogram(figure, by_name[figure.name], by_name[f"{figure.name}_sum"])
         else:
             found = by_name[figure.name.removesuffix("_total")]
-            yield _metric(figure, [(_values(figure, total), total.value) for total in found])
+            values = {_values(figure, total): total.value for total in found}
+            yield _metric(figure, (_NONE_YET.get(figure.name, {}) | values).items())
 
 
 def _values(figure: Figure, total: Total) -> tuple[str, ...]:

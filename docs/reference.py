@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from api.actions import ACTIONS, Action
 from api.actions.envelope import ActionRequest, ActionResponse
 from api.errors import FirstboxError
+from api.figures import FIGURES
 from api.settings import Settings, SshAccess
 from api.states import ADVICE, Reason
 
@@ -24,6 +25,7 @@ def pages() -> dict[str, str]:
     return {
         "actions.md": actions_page(),
         "configuration.md": configuration_page(),
+        "metrics.md": metrics_page(),
         "reasons.md": reasons_page(),
     }
 
@@ -89,6 +91,31 @@ def configuration_page() -> str:
                 _rows(("setting", "default", "what it is"), rows),
                 "## One zone of `FIRSTBOX_ZONES`",
                 _rows(("key", "what it is"), zone),
+            ]
+        )
+        + "\n"
+    )
+
+
+def metrics_page() -> str:
+    """Every metric of ours that `/metrics` shows."""
+    rows = [
+        (
+            f"`{figure.name}`",
+            figure.kind,
+            ", ".join(f"`{one}`" for one in figure.labels),
+            figure.text,
+        )
+        for figure in FIGURES
+    ]
+    return (
+        "\n\n".join(
+            [
+                "# Metrics",
+                "Made by `make docs` from `api/figures.py`. `GET /metrics` shows these, and what the "
+                "process itself takes (`process_*`). [Observability](observability.md) tells how to "
+                "read them.",
+                _rows(("metric", "kind", "labels", "what it is"), rows),
             ]
         )
         + "\n"

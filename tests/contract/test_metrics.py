@@ -1,7 +1,9 @@
 """`GET /metrics`, as Prometheus reads it."""
 
+import re
 import time
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, Engine, event, insert, update
 
@@ -14,6 +16,7 @@ from api.store.scans import put_results
 from api.store.session import open_database, writing
 from api.store.tables import Delivery, columns
 from api.store.workers import beat
+from docs.reference import DOCS
 from tests.contract.conftest import Api
 from tests.jobs import end_job
 from tests.machines import a_range
@@ -91,7 +94,7 @@ def test_a_job_that_ends_is_counted_with_its_steps_and_failures(
     assert "firstbox_jobs" not in seen
     assert seen["firstbox_jobs_finished_total"] == {("CollectNodes", "failed", "default"): 1}
     assert seen["firstbox_node_failures_total"] == {("CollectNodes", "ssh_silent"): 1}
-    assert "firstbox_bmc_errors_total" not in seen
+    assert set(seen["firstbox_bmc_errors_total"].values()) == {0}
     buckets = seen["firstbox_step_seconds_bucket"]
     assert buckets["CollectNodes", "2", "node_reach"] == 0
     assert buckets["CollectNodes", "5", "node_reach"] == 1
@@ -111,7 +114,10 @@ def test_bmcs_that_a_scan_found_silent_are_counted_by_reason(api: Api, engine: E
         put_results(connection, job_id, rows)
         end_job(connection, job_id, None, "")
 
-    assert metrics(api)["firstbox_bmc_errors_total"] == {("bmc_login_refused",): 1}
+    seen = metrics(api)["firstbox_bmc_errors_total"]
+    assert {labels: number for labels, number in seen.items() if number} == {
+        ("bmc_login_refused",): 1
+    }
 
 
 def test_events_that_no_webhook_took_yet_are_counted_with_their_age(
@@ -169,6 +175,18 @@ def test_many_who_scrape_cost_the_database_as_much_as_one(
 
     assert len([text for text in asked if text.startswith("SELECT")]) <= 9
     assert not [text for text in asked if text.startswith("BEGIN IMMEDIATE")]
+
+
+@pytest.mark.parametrize("page", ["alerts.yml", "observability.md"])
+def test_page_names_metrics_that_are_shown(page: str) -> None:
+    named = set(re.findall(r"\bfirstbox_[a-z_]+", (DOCS / page).read_text()))
+
+    assert named
+    assert named <= {
+        name
+        for figure in FIGURES
+        for name in (figure.name, f"{figure.name}_bucket", f"{figure.name}_count")
+    }
 
 
 def test_every_metric_is_told_in_a_sentence_and_named_once() -> None:
