@@ -20,6 +20,7 @@ from api.store.session import reading, writing
 from api.store.tables import BmNode, Webhook, columns
 
 _BATCH = 100  # rows in one transaction: some milliseconds of it
+_PAUSE = 0.02  # seconds between two: on SQLite, whoever waits to write looks again by then
 
 # Tables with a sealed text in a column of its own.
 _SEALED: tuple[tuple[Table, str], ...] = (
@@ -96,6 +97,7 @@ def _pages(
         if not rows:
             return
         yield rows
+        time.sleep(_PAUSE)
         last = list(rows)[-1]  # in the database's order, whatever that is
 
 
