@@ -254,6 +254,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     RUN_ENDED = "run_ended"
     WORKER_LOST = "worker_lost"
+    RESTORED = "restored"
     NODES_FAILED = "nodes_failed"
     TOO_MANY_FAILURES = "too_many_failures"
     TASK_FAILED = "task_failed"
@@ -319,6 +320,7 @@ ADVICE: dict[Reason, str] = {
     Reason.CANCELLED: "Nothing to do: somebody cancelled the job. RetryJob runs what is left.",
     Reason.RUN_ENDED: "The playbook ended before its time: the log's last lines say where; retry the job.",
     Reason.WORKER_LOST: "Workers died under this job several times: look at the worker's memory and its log, then retry.",
+    Reason.RESTORED: "What the job did since the backup is not known: look at its machines first, and retry only what is right to do again.",
     Reason.NODES_FAILED: "See the failed nodes below; RetryJob runs those alone.",
     Reason.TOO_MANY_FAILURES: "Nothing was done to this node: as many others had failed as the job allows. Mend those first, then RetryJob runs what is left.",
     Reason.TASK_FAILED: "The line above has Ansible's own words; mend what it names and retry the job.",

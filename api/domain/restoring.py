@@ -16,5 +16,5 @@ def end_unfinished_jobs(connection: Connection) -> int:
     """
     unfinished = runs.unfinished_slices(connection)
     for part in unfinished:
-        end(connection, part, Reason.RUN_ENDED, _WHY)
+        end(connection, part, Reason.RESTORED, _WHY)
     return len({part.job_id for part in unfinished})
