@@ -25,31 +25,33 @@ class Held:
     def __init__(self, cluster: Cluster, api: Api, drill: Drill) -> None:
         self._cluster, self._api, self._drill = cluster, api, drill
         self._actions: dict[str, JobAction] = {}
-        self._node_ids: dict[str, str] = {}
+        self._node_ids: dict[str, list[str]] = {}
 
     def start(self, zone_id: str, kinds: Sequence[tuple[JobAction, str]]) -> list[str]:
         """A job of a machine of its own for each action and the step it is to stay in; their ids."""
-        return [self._start(zone_id, action, step) for action, step in kinds]
+        return [self.start_across([zone_id], action, step) for action, step in kinds]
 
-    def _start(self, zone_id: str, action: JobAction, step: str) -> str:
-        node_id = a_machine(self._cluster, zone_id, action)
-        if step:
+    def start_across(self, zone_ids: Sequence[str], action: JobAction, step: str) -> str:
+        """One job of a machine in each zone, which is to stay in this step, if any; its id."""
+        node_ids = [a_machine(self._cluster, zone_id, action) for zone_id in zone_ids]
+        for node_id in node_ids if step else []:
             self._drill.hold(node_id, step)
-        asked = self._api.done(action, node_ids=[node_id], **_ASKED.get(action, {}))
+        asked = self._api.done(action, node_ids=node_ids, **_ASKED.get(action, {}))
         job_id: str = asked["job_id"]
-        self._actions[job_id], self._node_ids[job_id] = action, node_id
+        self._actions[job_id], self._node_ids[job_id] = action, node_ids
         return job_id
 
     def wait(self, job_ids: Sequence[str]) -> None:
         """Wait until each of these jobs is in its step."""
-        steps = {
-            self._node_ids[job_id]: self._drill.held(self._node_ids[job_id]) for job_id in job_ids
-        }
+        steps = {node_id: self._drill.held(node_id) for node_id in self._of(job_ids)}
         wait_until(lambda: self._drill.are_in(steps), 90, what="jobs are in their steps", pause=0.5)
+
+    def _of(self, job_ids: Sequence[str]) -> list[str]:
+        return [node_id for job_id in job_ids for node_id in self._node_ids[job_id]]
 
     def let_go(self, job_ids: Sequence[str]) -> None:
         """Let these jobs go on."""
-        self._drill.let_go(self._node_ids[job_id] for job_id in job_ids)
+        self._drill.let_go(self._of(job_ids))
 
     def ends(self, job_ids: Sequence[str]) -> list[tuple[str, str, int]]:
         """How each of these jobs ended, once all did: status, reason, and in which attempt."""

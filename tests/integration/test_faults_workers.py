@@ -116,7 +116,8 @@ def test_workers_that_are_cut_off_or_frozen_stop_their_runs_before_another_takes
     cluster: Cluster, drill: Drill, held: Held
 ) -> None:
     cut_off, frozen = cluster.add_worker("z3", "z4"), cluster.add_worker("z5")
-    jobs = held.start("z3", LAST_STEPS) + held.start("z5", LAST_STEPS[:2])
+    jobs = held.start("z3", LAST_STEPS[1:]) + held.start("z5", LAST_STEPS[1:])
+    jobs.append(held.start_across(["z3", "z5"], *LAST_STEPS[0]))  # a slice on each of them
     held.wait(jobs)
     cluster.add_worker("z3", "z5")
 
