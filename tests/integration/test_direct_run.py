@@ -197,7 +197,7 @@ def test_a_run_whose_job_was_taken_for_dead_is_ended(shell: Shell, machines: Mac
     with shell.collecting() as process:
         wait_until(lambda: shell.rows("SELECT * FROM job"), 20, what="the run is a job")
         with closing(sqlite3.connect(shell.database)) as connection, connection:
-            connection.execute("UPDATE job SET attempt = 2")
+            connection.execute("UPDATE job_slice SET attempt = 2")
 
         process.communicate(timeout=20)  # the node's own deadline is a minute
 
