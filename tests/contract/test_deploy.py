@@ -55,10 +55,10 @@ def test_the_unit_calls_commands_that_there_are(unit: Path) -> None:
 def test_the_archive_has_what_the_service_needs_and_the_same_bytes_each_time(
     tmp_path: Path,
 ) -> None:
-    for name in ("one", "two"):
+    for name in ("one", "new/two"):
         subprocess.run([REPOSITORY / "deploy/pack", tmp_path / name], check=True, timeout=60)
 
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "new/two").read_bytes()
     with tarfile.open(tmp_path / "one") as archive:
         names = set(archive.getnames())
     needed = {"api/cli.py", "ansible.cfg", "playbooks/collect.yml", "inventory_plugins/firstbox.py"}
