@@ -45,7 +45,6 @@ SEARCHED = (
     *(BM_NODE.c[name] for name in ("node_id", "hostname", "brand", "product", "serial_number")),
     *(BM_NODE.c[f"{net}_network_address"] for net in ("ipmi", "mgmt", "public")),
     *(BM_NODE.c[name] for name in ("os_version", "pxe_network_mac_addr", "bmc_mac")),
-    NODE.c.description,
 )
 # What no two machines may have, and where it stands.
 _OWNED: dict[str, tuple[ColumnElement[Any], ...]] = {
@@ -79,13 +78,18 @@ def find_bm_nodes(
 ) -> tuple[int, Sequence[Row[Any]]]:
     """How many registrations match, and one page of them, with the node's zone and description."""
     key = (NODE if sort_key == "zone_id" else BM_NODE).c[sort_key]
-    query = _REGISTRATIONS.where(*conditions).order_by(
-        key.desc() if reverse else key.asc(), BM_NODE.c.node_id
-    )
-    rows = connection.execute(query.offset(offset).limit(limit)).all()
-    if limit is None and not offset:
+    order = (key.desc() if reverse else key.asc(), BM_NODE.c.node_id)
+    # The rows passed over are counted in an index that has no hardware documents in it.
+    passed = select(BM_NODE.c.node_id).where(*conditions)
+    if sort_key == "zone_id":
+        passed = passed.join_from(BM_NODE, NODE)
+    is_all = limit is None and not offset
+    page = BM_NODE.c.node_id.in_(passed.order_by(*order).offset(offset).limit(limit))
+    wanted = conditions if is_all else [page]
+    rows = connection.execute(_REGISTRATIONS.where(*wanted).order_by(*order)).all()
+    if is_all:
         return len(rows), rows
-    count = select(func.count()).select_from(BM_NODE).join(NODE).where(*conditions)
+    count = select(func.count()).select_from(BM_NODE).where(*conditions)
     return connection.execute(count).scalar_one(), rows
 
 
@@ -94,15 +98,22 @@ def matches(
 ) -> list[ColumnElement[bool]]:
     """The conditions of DescribeBMNodes; all must hold."""
     conditions: list[ColumnElement[bool]] = [
-        (NODE if name == "zone_id" else BM_NODE).c[name] == value for name, value in equal.items()
+        _is_node(NODE.c.zone_id == value) if name == "zone_id" else BM_NODE.c[name] == value
+        for name, value in equal.items()
     ]
     if node_ids is not None:
         conditions.append(BM_NODE.c.node_id.in_(node_ids))
     if search_word:
-        conditions.append(
-            or_(*(column.icontains(search_word, autoescape=True) for column in SEARCHED))
-        )
+        found = [column.icontains(search_word, autoescape=True) for column in SEARCHED]
+        described = NODE.c.description.icontains(search_word, autoescape=True)
+        conditions.append(or_(*found, _is_node(described)))
     return conditions
+
+
+def _is_node(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A condition on the node of a registration, without a join of all of them."""
+    is_one: ColumnElement[bool] = BM_NODE.c.node_id.in_(select(NODE.c.node_id).where(condition))
+    return is_one
 
 
 def add_bm_nodes(connection: Connection, registrations: Sequence[Mapping[str, Any]]) -> list[str]:

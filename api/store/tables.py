@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+_ONLY_SQLITE = {"only": "sqlite"}  # of an index that other databases go without
+
 
 class User(SQLModel, table=True):
     """A person or program that may log in with a password."""
@@ -130,18 +132,26 @@ class Node(SQLModel, table=True):
 
     __tablename__ = "node"
     __table_args__ = (
-        Index("node_status_id", "status", "node_id"),
         # The orders of pages; with id and address, so that earlier pages are passed over in the
         # index: only nodes with an address are shown.
         Index("node_create_id", "create_time", "node_id", "address"),
+        Index("node_status_create", "status", "create_time", "node_id", "address"),
+        Index("node_zone_create", "zone_id", "create_time", "node_id", "address"),
         Index("node_address_order", "address_order", "node_id", "address"),
-    )
+        # All that is filtered by and searched in: SQLite would read the hardware documents' pages,
+        # too. PostgreSQL keeps those apart (migration 0006).
+        Index(
+            "node_search", "create_time", "node_id", "address", "hostname", "serial_number",
+            "description", "role", "product_type", "product_name", "zone_id", "status", "pre_status",
+            "sub_roles", info=_ONLY_SQLITE,
+        ),
+    )  # fmt: skip
 
     node_id: str = Field(primary_key=True)
     address: str | None = Field(default=None, unique=True, max_length=45)
     # Family and 32 hexadecimal digits: as text it sorts as the addresses do.
     address_order: str = Field(default="", max_length=33)
-    zone_id: str = Field(default="default", index=True)
+    zone_id: str = "default"
     status: str = Field(max_length=16)
     pre_status: str = Field(default="", max_length=16)
     hostname: str = Field(default="", index=True, max_length=253)
@@ -167,9 +177,15 @@ class BmNode(SQLModel, table=True):
 
     __tablename__ = "bm_node"
     __table_args__ = (
-        Index("bm_node_status_id", "status", "node_id"),
         Index("bm_node_create_id", "create_time", "node_id"),
-    )
+        Index("bm_node_status_create", "status", "create_time", "node_id"),
+        Index(  # as node_search
+            "bm_node_search", "create_time", "node_id", "hostname", "brand", "product",
+            "serial_number", "ipmi_network_address", "mgmt_network_address",
+            "public_network_address", "os_version", "pxe_network_mac_addr", "bmc_mac", "status",
+            "pre_status", info=_ONLY_SQLITE,
+        ),
+    )  # fmt: skip
 
     node_id: str = Field(
         sa_column=Column(ForeignKey("node.node_id", ondelete="CASCADE"), primary_key=True)
@@ -490,6 +506,7 @@ class LogLine(SQLModel, table=True):
             sqlite_where=text("is_failure"),
             postgresql_where=text("is_failure"),
         ),
+        Index("log_line_status", "job_id", "job_status", "number"),
     )
 
     job_id: str = Field(

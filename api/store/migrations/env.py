@@ -9,7 +9,9 @@ from api.store.session import open_database
 from api.store.tables import TABLES
 
 
-def _is_ours(_object: Any, name: str | None, kind: str, *_rest: Any) -> bool:
+def _is_ours(thing: Any, name: str | None, kind: str, *_rest: Any) -> bool:
+    if kind == "index":
+        return bool(thing.info.get("only", engine.dialect.name) == engine.dialect.name)
     return kind != "table" or name in TABLES
 
 
