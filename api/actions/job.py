@@ -54,9 +54,7 @@ def get_status(context: Context, request: GetStatusRequest) -> Answer:
     """Show a job's status, its steps, and where each of its nodes stands."""
     with reading(context.engine) as connection:
         job = jobs.find(connection, request.job_action, request.job_id)
-        status = progress.status(connection, job)
-    context.statuses.remember(status)
-    return status
+        return context.statuses.read(connection, job)
 
 
 def recall_status(context: Context, request: GetStatusRequest) -> Answer | None:

@@ -66,9 +66,7 @@ def get_provision_bm_nodes_status(
     """Show an installation's status, its steps, and where each of its machines stands."""
     with reading(context.engine) as connection:
         job = jobs.find(connection, _ACTION, request.job_id)
-        status = progress.status(connection, job)
-    context.statuses.remember(status)
-    return status
+        return context.statuses.read(connection, job)
 
 
 def recall_provision_status(

@@ -89,8 +89,8 @@ def get_scan_bm_nodes_status(context: Context, request: GetScanBMNodesStatusRequ
     with reading(context.engine) as connection:
         job = jobs.find(connection, _ACTION, request.job_id)
         return {
-            **progress.status(connection, job),
-            "dry_run": int(bool(job.options.get("dry_run"))),
+            **context.statuses.read(connection, job),
+            "dry_run": int(job.dry_run),
             "results": scanning.results(connection, job.job_id),
         }
 

@@ -101,7 +101,7 @@ def _admit(
 
 def find(connection: Connection, action: str, job_id: str | None) -> Row[Any]:
     """The job with this id and action, or the newest of the action."""
-    job = jobs.get_job(connection, job_id) if job_id else jobs.newest_job(connection, action)
+    job = jobs.show_job(connection, job_id) if job_id else jobs.newest_job(connection, action)
     if job is None:
         raise NotFound(
             f"There is no job {job_id}." if job_id else f"There was no {action} job yet."

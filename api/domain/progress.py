@@ -13,30 +13,37 @@ from api.times import wire_time
 
 
 class RecentStatuses:
-    """Statuses read a moment ago, so that many consoles watching one job cost as much as one.
+    """Statuses read before, so that many consoles watching one job cost as much as one.
 
-    Events reach the database every 0.25 s; what is remembered is younger than that, except for
-    finished jobs, which change no more.
+    Events reach the database every 0.25 s: what is younger than that, or of a finished job, is told
+    from memory. So is what is older, while the job's version says that nothing changed since.
     """
 
     _YOUNG = 0.1  # seconds
     _MOST_NODES = 20_000  # in all that is remembered: some 10 MB
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._known: dict[str, tuple[float, int, dict[str, Any]]] = {}
 
-    def remember(self, status: dict[str, Any]) -> None:
-        """Keep a status that was just read."""
-        nodes = sum(len(status["nodes"]) for _, status in list(self._known.values()))
+    def read(self, connection: Connection, job: Row[Any]) -> dict[str, Any]:
+        """The job's status; its steps and nodes are read only if it changed since the last time."""
+        _, version, known = self._known.get(job.job_id, (0.0, -1, {}))
+        # The version was read before the rest: what changes meanwhile is read again the next time.
+        present = known if version == job.version else status(connection, job)
+        self._remember(present, job.version)
+        return present
+
+    def _remember(self, status: dict[str, Any], version: int) -> None:
+        nodes = sum(len(status["nodes"]) for _, _, status in list(self._known.values()))
         if nodes + len(status["nodes"]) > self._MOST_NODES or len(self._known) > 1000:
             self._known.clear()
         is_over = status["status"] in FINISHED
         until = math.inf if is_over else time.monotonic() + self._YOUNG
-        self._known[status["job_id"]] = (until, status)
+        self._known[status["job_id"]] = (until, version, status)
 
     def recall(self, job_id: str, action: str) -> dict[str, Any] | None:
         """The job's status, if it is known and young enough."""
-        until, status = self._known.get(job_id, (0.0, {}))
+        until, _, status = self._known.get(job_id, (0.0, -1, {}))
         if time.monotonic() > until or status["job_action"] != action:
             return None
         return status

@@ -29,6 +29,8 @@ SLICE = columns(JobSlice)
 JOB_STEP = columns(JobStep)
 JOB_NODE = columns(JobNode)
 LOG_LINE = columns(LogLine)
+# Without the options, which may be a megabyte where a scan was told what to find.
+_JOB_SHOWN = [column for column in JOB.c if column.name != "options"]
 
 
 class Part(NamedTuple):
@@ -71,6 +73,7 @@ def create_job(
             message="",
             create_time=time.time(),
             cancel=False,
+            dry_run=bool(options and options.get("dry_run")),
             options=dict(options or {}),
             version=0,
         )
@@ -140,11 +143,16 @@ def get_job(connection: Connection, job_id: str) -> Row[Any] | None:
     return connection.execute(select(JOB).where(JOB.c.job_id == job_id)).one_or_none()
 
 
+def show_job(connection: Connection, job_id: str) -> Row[Any] | None:
+    """The job's row without its options."""
+    query = select(*_JOB_SHOWN).where(JOB.c.job_id == job_id)
+    return connection.execute(query).one_or_none()
+
+
 def newest_job(connection: Connection, action: str) -> Row[Any] | None:
-    """The job of this action that was created last."""
-    return connection.execute(
-        select(JOB).where(JOB.c.action == action).order_by(JOB.c.create_time.desc()).limit(1)
-    ).one_or_none()
+    """The job of this action that was created last, without its options."""
+    query = select(*_JOB_SHOWN).where(JOB.c.action == action)
+    return connection.execute(query.order_by(JOB.c.create_time.desc()).limit(1)).one_or_none()
 
 
 def find_jobs(
@@ -158,7 +166,7 @@ def find_jobs(
 ) -> tuple[int, Sequence[Row[Any]]]:
     """How many jobs match, and one page of them with node counts."""
     order = JOB.c[sort_key].desc() if reverse else JOB.c[sort_key].asc()
-    page = select(JOB).where(*conditions).order_by(order, JOB.c.job_id).offset(offset)
+    page = select(*_JOB_SHOWN).where(*conditions).order_by(order, JOB.c.job_id).offset(offset)
     rows = connection.execute(page if limit is None else page.limit(limit)).all()
     count = select(func.count()).select_from(JOB).where(*conditions)
     return connection.execute(count).scalar_one(), rows
@@ -319,7 +327,7 @@ def finish_job(
 
 def _ended(connection: Connection, job_id: str) -> Happening:
     """A job that is over, as webhooks are told of it."""
-    row = get_job(connection, job_id)
+    row = show_job(connection, job_id)
     assert row is not None  # noqa: S101  # locked by who ends it
     names = ("job_id", "zone_id", "user_id", "request_id", "retry_of")
     times = ("create_time", "start_time", "finish_time")
@@ -335,8 +343,8 @@ def _ended(connection: Connection, job_id: str) -> Happening:
 
 
 def lock_job(connection: Connection, job_id: str) -> Row[Any] | None:
-    """The job's row, which nobody else changes until the transaction ends."""
-    query = select(JOB).where(JOB.c.job_id == job_id).with_for_update()
+    """The job's row without its options, which nobody else changes until the transaction ends."""
+    query = select(*_JOB_SHOWN).where(JOB.c.job_id == job_id).with_for_update()
     return connection.execute(query).one_or_none()
 
 
