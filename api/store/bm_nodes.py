@@ -22,6 +22,7 @@ from api.states import BM_NODE_TRANSITIONS, BmNodeStatus, WebhookEvent
 from api.store.ids import chunks
 from api.store.nodes import node_row
 from api.store.outbox import NO_CAUSES, Cause, tell_changes
+from api.store.paging import total
 from api.store.sealing import Seal
 from api.store.tables import BmNode, Node, columns
 
@@ -87,10 +88,8 @@ def find_bm_nodes(
     page = BM_NODE.c.node_id.in_(passed.order_by(*order).offset(offset).limit(limit))
     wanted = conditions if is_all else [page]
     rows = connection.execute(_REGISTRATIONS.where(*wanted).order_by(*order)).all()
-    if is_all:
-        return len(rows), rows
     count = select(func.count()).select_from(BM_NODE).where(*conditions)
-    return connection.execute(count).scalar_one(), rows
+    return total(connection, count, rows, limit=limit, offset=offset), rows
 
 
 def matches(

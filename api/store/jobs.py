@@ -20,6 +20,7 @@ from api.states import (
 )
 from api.store.ids import chunks, new_id
 from api.store.outbox import Happening, tell
+from api.store.paging import total
 from api.store.tables import Job, JobNode, JobSlice, JobStep, LogLine, columns
 from api.times import wire_time
 from api.trail import trail
@@ -169,7 +170,7 @@ def find_jobs(
     page = select(*_JOB_SHOWN).where(*conditions).order_by(order, JOB.c.job_id).offset(offset)
     rows = connection.execute(page if limit is None else page.limit(limit)).all()
     count = select(func.count()).select_from(JOB).where(*conditions)
-    return connection.execute(count).scalar_one(), rows
+    return total(connection, count, rows, limit=limit, offset=offset), rows
 
 
 def matches(

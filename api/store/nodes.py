@@ -25,6 +25,7 @@ from api.errors import Conflict
 from api.states import NODE_TRANSITIONS, NodeStatus, WebhookEvent
 from api.store.ids import chunks, new_id
 from api.store.outbox import NO_CAUSES, Cause, tell_changes
+from api.store.paging import total
 from api.store.tables import BmNode, Disk, JobNode, Network, Node, columns
 
 NODE = columns(Node)
@@ -58,10 +59,8 @@ def find_nodes(
     is_all = limit is None and not offset
     wanted = conditions if is_all else [NODE.c.node_id.in_(passed)]
     rows = connection.execute(select(NODE).where(*wanted).order_by(*order)).all()
-    if is_all:
-        return len(rows), rows
     count = select(func.count()).select_from(NODE).where(*conditions)
-    return connection.execute(count).scalar_one(), rows
+    return total(connection, count, rows, limit=limit, offset=offset), rows
 
 
 def matches(
