@@ -8,13 +8,14 @@ lines of log each. A cell is the median of some rounds in milliseconds of wall t
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, func, insert, select
 
 from api.actions.bm_node import DescribeBMNodesRequest, describe_bm_nodes
 from api.actions.envelope import Context
@@ -29,6 +30,8 @@ from api.actions.job import (
 from api.actions.node import DescribeNodesRequest, describe_nodes
 from api.actions.scan import GetScanBMNodesStatusRequest, get_scan_bm_nodes_status
 from api.domain import jobs as rules
+from api.jobs.chore import Means
+from api.jobs.pruning import prune
 from api.jobs.queue import JobQueue, prepare
 from api.settings import Settings
 from api.states import JobAction, WorkStatus
@@ -96,6 +99,7 @@ def _measured(settings: Settings, size: int) -> Iterator[tuple[str, Cell]]:
         yield from _filters(context, size)
         yield from _of_jobs(context, size)
         yield from _work(context, size)
+        yield "longest wait for a renewed lease while logs are pruned", (_pruning(context), 0)
     finally:
         engine.dispose()
 
@@ -199,6 +203,45 @@ def _work(context: Context, size: int) -> Iterator[tuple[str, Cell]]:
     yield "enqueue 10 nodes", cost(engine, enqueue)
     yield "claim", cost(engine, claim)
     yield "a worker's look after others", cost(engine, look_after, engine)
+
+
+def _pruning(context: Context) -> float:
+    """Milliseconds that the slowest of a worker's renewals took while another pruned for 10 s."""
+    engine, stop = context.engine, threading.Event()
+    free = [machine(number) for number in range(RUNNING + 400, RUNNING + 402)]
+    run = under_way(engine, JobAction.COLLECT_NODES, free)
+    waits: list[float] = []
+
+    def renew() -> None:
+        while not stop.wait(0.01):
+            began = time.perf_counter()
+            with writing(engine) as connection:
+                runs.renew(connection, run, 3600)
+            waits.append((time.perf_counter() - began) * 1000)
+
+    before = log_lines(engine)
+    means = Means(context.settings, engine, threading.Event())
+    worker = threading.Thread(target=renew)
+    worker.start()
+    began = time.monotonic()
+    try:
+        while prune(means) and time.monotonic() < began + 10:
+            continue
+    finally:
+        seconds = time.monotonic() - began
+        stop.set()
+        worker.join()
+    rate = (before - log_lines(engine)) / seconds
+    median = statistics.median(waits)
+    say(f"growth: {rate:,.0f} lines a second pruned; {len(waits)} renewals, median {median:.1f} ms")
+    return max(waits)
+
+
+def log_lines(engine: Engine) -> int:
+    """How many there are."""
+    with reading(engine) as connection:
+        count = select(func.count()).select_from(jobs.LOG_LINE)
+        return connection.execute(count).scalar_one()
 
 
 def look_after(engine: Engine) -> None:
