@@ -118,7 +118,10 @@ class Settings(BaseSettings):
     )
     job_days: float = Field(365, ge=0, description="Days a finished job is kept; 0 means for ever.")
     log_days: float = Field(
-        90, ge=0, description="Days the log of a finished job is kept; 0 means for ever."
+        90,
+        ge=0,
+        description="Days a finished job's log, and what a scan found, are kept; 0 means as long "
+        "as the job.",
     )
     run_days: float = Field(
         30,
