@@ -3,13 +3,12 @@
 from pydantic import Field
 
 from api.actions.envelope import ActionResponse, Answer, BMNodeRequest, Context, not_too_many
-from api.domain import jobs
+from api.actions.job_options import JobOptions, flags, start_job
 from api.registration.fields import Flag, NodeIds
 from api.states import JobAction
-from api.store.session import writing
 
 
-class InspectBMNodesRequest(BMNodeRequest):
+class InspectBMNodesRequest(BMNodeRequest, JobOptions):
     """Bare machines to take stock of; those that run an operating system need `interrupt`."""
 
     node_ids: NodeIds
@@ -28,13 +27,6 @@ class InspectBMNodesResponse(ActionResponse):
 def inspect_bm_nodes(context: Context, request: InspectBMNodesRequest) -> Answer:
     """Find out what machines are made of: boot the ramdisk, which touches no disk, as a job."""
     not_too_many(context, len(request.node_ids))
-    with writing(context.engine) as connection:
-        job_id = jobs.start(
-            connection,
-            context.queue,
-            JobAction.INSPECT_BM_NODES,
-            request.node_ids,
-            user_id=context.caller.user_id,
-            options={"interrupt": 1} if request.interrupt else {},
-        )
+    given = flags(interrupt=request.interrupt)
+    job_id = start_job(context, JobAction.INSPECT_BM_NODES, request.node_ids, request, given)
     return {"job_id": job_id}

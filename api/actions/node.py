@@ -14,7 +14,8 @@ from api.actions.envelope import (
     Word,
     not_too_many,
 )
-from api.domain import jobs, nodes
+from api.actions.job_options import JobOptions, start_job
+from api.domain import nodes
 from api.registration.addresses import addresses_between
 from api.registration.fields import (
     Flag,
@@ -152,7 +153,7 @@ def delete_nodes(context: Context, request: DeleteNodesRequest) -> Answer:
     return {"node_ids": request.node_ids, "total_count": len(request.node_ids)}
 
 
-class CollectNodesRequest(NodeIdsRequest):
+class CollectNodesRequest(NodeIdsRequest, JobOptions):
     """Nodes to take stock of; their role must be empty."""
 
 
@@ -165,15 +166,7 @@ class CollectNodesResponse(ActionResponse):
 def collect_nodes(context: Context, request: CollectNodesRequest) -> Answer:
     """Collect the nodes' hardware over SSH, as a job."""
     not_too_many(context, len(request.node_ids))
-    with writing(context.engine) as connection:
-        job_id = jobs.start(
-            connection,
-            context.queue,
-            JobAction.COLLECT_NODES,
-            request.node_ids,
-            user_id=context.caller.user_id,
-        )
-    return {"job_id": job_id}
+    return {"job_id": start_job(context, JobAction.COLLECT_NODES, request.node_ids, request)}
 
 
 class ModifyNodeAttributesRequest(NodeRequest):

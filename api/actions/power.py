@@ -9,14 +9,15 @@ from api.actions.envelope import (
     Context,
     not_too_many,
 )
+from api.actions.job_options import JobOptions, flags, start_job
 from api.auth.roles import require
-from api.domain import bm_nodes, jobs
+from api.domain import bm_nodes
 from api.registration.fields import Flag, NodeIds
 from api.states import JobAction, Role
-from api.store.session import reading, writing
+from api.store.session import reading
 
 
-class PowerRequest(BMNodeRequest):
+class PowerRequest(BMNodeRequest, JobOptions):
     """Machines by id."""
 
     node_ids: NodeIds
@@ -34,7 +35,7 @@ class PowerOnBMNodesResponse(ActionResponse):
 
 def power_on_bm_nodes(context: Context, request: PowerOnBMNodesRequest) -> Answer:
     """Switch machines on, as a job; one that is on already stays so."""
-    return {"job_id": _start(context, JobAction.POWER_ON_BM_NODES, request.node_ids)}
+    return {"job_id": _start(context, JobAction.POWER_ON_BM_NODES, request)}
 
 
 class PowerOffBMNodesRequest(PowerRequest):
@@ -51,9 +52,7 @@ class PowerOffBMNodesResponse(ActionResponse):
 
 def power_off_bm_nodes(context: Context, request: PowerOffBMNodesRequest) -> Answer:
     """Switch machines off, as a job."""
-    return {
-        "job_id": _start(context, JobAction.POWER_OFF_BM_NODES, request.node_ids, soft=request.soft)
-    }
+    return {"job_id": _start(context, JobAction.POWER_OFF_BM_NODES, request, soft=request.soft)}
 
 
 class RebootBMNodesRequest(PowerRequest):
@@ -68,7 +67,7 @@ class RebootBMNodesResponse(ActionResponse):
 
 def reboot_bm_nodes(context: Context, request: RebootBMNodesRequest) -> Answer:
     """Switch machines off and on again, as a job; one that is off is switched on."""
-    return {"job_id": _start(context, JobAction.REBOOT_BM_NODES, request.node_ids)}
+    return {"job_id": _start(context, JobAction.REBOOT_BM_NODES, request)}
 
 
 class GetBMNodesPowerRequest(PowerRequest):
@@ -100,18 +99,10 @@ def get_bm_nodes_power(context: Context, request: GetBMNodesPowerRequest) -> Ans
         known = bm_nodes.power(connection, request.node_ids)
     job_id = ""
     if request.refresh:
-        job_id = _start(context, JobAction.GET_BM_NODES_POWER, request.node_ids)
+        job_id = _start(context, JobAction.GET_BM_NODES_POWER, request)
     return {"power_set": known, "job_id": job_id}
 
 
-def _start(context: Context, action: JobAction, node_ids: list[str], *, soft: int = 0) -> str:
-    not_too_many(context, len(node_ids))
-    with writing(context.engine) as connection:
-        return jobs.start(
-            connection,
-            context.queue,
-            action,
-            node_ids,
-            user_id=context.caller.user_id,
-            options={"soft": soft} if soft else {},
-        )
+def _start(context: Context, action: JobAction, request: PowerRequest, **given: int) -> str:
+    not_too_many(context, len(request.node_ids))
+    return start_job(context, action, request.node_ids, request, flags(**given))

@@ -10,15 +10,16 @@ from api.actions.envelope import (
     not_too_many,
 )
 from api.actions.job import GetStatusResponse, JobId, LineRequest
+from api.actions.job_options import JobOptions, flags, start_job
 from api.domain import jobs, progress
 from api.registration.fields import Flag, NodeIds
 from api.states import JobAction
-from api.store.session import reading, writing
+from api.store.session import reading
 
 _ACTION = JobAction.PROVISION_BM_NODES
 
 
-class ProvisionBMNodesRequest(BMNodeRequest):
+class ProvisionBMNodesRequest(BMNodeRequest, JobOptions):
     """Bare machines to install; those provisioned already need `reinstall`."""
 
     node_ids: NodeIds
@@ -37,17 +38,8 @@ class ProvisionBMNodesResponse(ActionResponse):
 def provision_bm_nodes(context: Context, request: ProvisionBMNodesRequest) -> Answer:
     """Install the operating systems that were asked for, over IPMI and network boot, as a job."""
     not_too_many(context, len(request.node_ids))
-    given = {"reinstall": request.reinstall, "erase": request.erase}
-    with writing(context.engine) as connection:
-        job_id = jobs.start(
-            connection,
-            context.queue,
-            _ACTION,
-            request.node_ids,
-            user_id=context.caller.user_id,
-            options={name: value for name, value in given.items() if value},
-        )
-    return {"job_id": job_id}
+    given = flags(reinstall=request.reinstall, erase=request.erase)
+    return {"job_id": start_job(context, _ACTION, request.node_ids, request, given)}
 
 
 class GetProvisionBMNodesStatusRequest(BMNodeRequest):

@@ -12,17 +12,18 @@ from api.actions.envelope import (
     not_too_many,
 )
 from api.actions.job import GetStatusResponse, JobId, LineRequest
+from api.actions.job_options import JobOptions, start_job
 from api.domain import jobs, progress, scanning
 from api.registration.fields import Flag, NodeIds
 from api.registration.scan_request import ScanOptions, plan_of_request
 from api.states import JobAction
 from api.store.sealing import Seal
-from api.store.session import reading, writing
+from api.store.session import reading
 
 _ACTION = JobAction.SCAN_BM_NODES
 
 
-class ScanBMNodesRequest(BMNodeRequest, ScanOptions):
+class ScanBMNodesRequest(BMNodeRequest, ScanOptions, JobOptions):
     """Registered machines to ask again, in `node_ids`, or ranges to look for BMCs in."""
 
     node_ids: NodeIds | None = None
@@ -56,16 +57,7 @@ def scan_bm_nodes(context: Context, request: ScanBMNodesRequest) -> Answer:
             dry_run=bool(request.dry_run),
         )
         options = plan.as_options(Seal(settings.keys).close)
-    with writing(context.engine) as connection:
-        job_id = jobs.start(
-            connection,
-            context.queue,
-            _ACTION,
-            request.node_ids or [],
-            user_id=context.caller.user_id,
-            options=options,
-        )
-    return {"job_id": job_id}
+    return {"job_id": start_job(context, _ACTION, request.node_ids or [], request, options)}
 
 
 class GetScanBMNodesStatusRequest(BMNodeRequest):

@@ -170,7 +170,7 @@ class Keeper:
     def _look(self) -> None:
         """Read which boots are open, and have dnsmasq read it when that changed."""
         with reading(self._engine) as connection:
-            rows = active_boots(connection)
+            rows = active_boots(connection, self._settings.served_zones)
         self._boots = {row.mac: row for row in rows}
         armed = tuple(self._armed(row) for row in rows if row.state == BootState.OPEN)
         self._no_router.macs = frozenset(boot.mac for boot in armed)

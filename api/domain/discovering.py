@@ -47,8 +47,16 @@ def answer_unknown(connection: Connection, settings: Settings, mac: str) -> bool
     """Let a machine that nobody waits for boot the ramdisk, if that is wanted; whether it may."""
     if not settings.discovery or _mac(mac) != mac:
         return False
-    most = settings.discovery_most
-    return bool(open_discovery(connection, mac, most=most, seconds=_SECONDS, pause=_PAUSE))
+    zones = settings.served_zones
+    opened = open_discovery(
+        connection,
+        mac,
+        most=settings.discovery_most,
+        seconds=_SECONDS,
+        pause=_PAUSE,
+        zone_id=zones[0] if len(zones) == 1 else "",
+    )
+    return opened is not None
 
 
 def discover(
@@ -71,7 +79,9 @@ def discover(
         _give_up(connection, boot, f"conflict, nothing is registered: {refusal}")
         return False
     if found.known is None:
-        node_id, text = _register(connection, seal, settings, found, hello)
+        node_id, text = _register(
+            connection, seal, settings, found, hello, boot.zone_id or DEFAULT_ZONE
+        )
         provision_id = ""
     else:
         node_id, text = found.known.node_id, "nobody waited for it on this card: it is known"
@@ -105,6 +115,7 @@ def _register(
     settings: Settings,
     found: Match,
     hello: Mapping[str, Any],
+    zone_id: str,
 ) -> tuple[str, str]:
     """A new machine; its node id, and what is said of it."""
     profile, trouble = _profile(connection, settings)
@@ -112,7 +123,7 @@ def _register(
     claims = {kind: [want[name]] for name, kind in OWNED.items() if want.get(name)}
     owners = {key: f"node {node_id}" for key, node_id in read_owners(connection, claims).items()}
     allowed = settings.allowed_networks
-    filling = new_machine(found, want, _NO_LOGIN, Owners(owners), allowed, DEFAULT_ZONE)
+    filling = new_machine(found, want, _NO_LOGIN, Owners(owners), allowed, zone_id)
     values = stored(filling.values, seal) | {"status": filling.status}
     [node_id] = add_bm_nodes(connection, [values])
     return (

@@ -86,7 +86,10 @@ class ScanOptions(BaseModel):
         description="CSV of expected machines, with a header: `serial_number` or `mac`, and fields of "
         "RegisterBMNodes. It wins over the profile.",
     )
-    zone_id: Name | None = Field(None, description="Of new machines.")
+    zone_id: Name | None = Field(
+        None,
+        description="Whose workers look; and of new machines, unless the profile says another.",
+    )
 
     def is_of_ranges(self) -> bool:
         """Whether anything about a scan of ranges is said."""

@@ -57,12 +57,12 @@ def open_boot(
     connection.execute(
         update(BOOT).where(_IS_DISCOVERY, BOOT.c.mac == mac).values(state=BootState.CLOSED)
     )
-    values = {"node_id": node_id, "job_id": job_id, "provision_id": provision_id}
+    values = {"node_id": node_id, "job_id": job_id, "provision_id": provision_id, "zone_id": ""}
     return _insert(connection, seconds, mac=mac, method=method, image=image, **values)
 
 
 def open_discovery(
-    connection: Connection, mac: str, *, most: int, seconds: float, pause: float
+    connection: Connection, mac: str, *, most: int, seconds: float, pause: float, zone_id: str = ""
 ) -> str | None:
     """A boot, answered for `seconds`, of a machine nobody knows; its id.
 
@@ -78,7 +78,7 @@ def open_discovery(
     )
     if connection.execute(open_ones).scalar_one() >= most or _is_known(connection, mac):
         return None
-    nobody = {"node_id": None, "job_id": None, "provision_id": ""}
+    nobody = {"node_id": None, "job_id": None, "provision_id": "", "zone_id": zone_id}
     return _insert(connection, seconds, mac=mac, method=BootMethod.IMAGE, image="", **nobody)
 
 
@@ -153,10 +153,16 @@ def find_by_tokens(
     return found
 
 
-def active_boots(connection: Connection) -> Sequence[Row[Any]]:
-    """Boots whose job still runs, open or local, that are not expired; in order of their MACs."""
+def active_boots(connection: Connection, zones: Sequence[str] = ()) -> Sequence[Row[Any]]:
+    """Boots whose job still runs, open or local, that are not expired; in order of their MACs.
+
+    With `zones`, those of machines there, and of machines nobody knows.
+    """
     is_open = (BOOT.c.state != BootState.CLOSED) & (BOOT.c.expire_time > now(connection))
     query = select(BOOT).where(is_open)
+    if zones:
+        query = query.join(NODE, NODE.c.node_id == BOOT.c.node_id, isouter=True)
+        query = query.where(_IS_DISCOVERY | NODE.c.zone_id.in_(zones))
     return connection.execute(query.order_by(BOOT.c.mac)).all()
 
 

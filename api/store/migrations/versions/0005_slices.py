@@ -41,6 +41,8 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column("slice_index", sa.Integer(), nullable=False, server_default="0")
         )
+    with op.batch_alter_table("boot", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("zone_id", sa.String(), nullable=False, server_default=""))
     _add_slice_to_steps()
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index("ix_job_lease_until")
