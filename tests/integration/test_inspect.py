@@ -20,6 +20,11 @@ from tests.service import Service, wait_until
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(os.geteuid() != 0, reason="the lab makes namespaces: needs root"),
+    pytest.mark.skipif(
+        "FIRSTBOX_SLOW_TESTS" not in os.environ,
+        reason="test_discovery inspects a machine, test_inspect_faults others on paper; set "
+        "FIRSTBOX_SLOW_TESTS=1",
+    ),
 ]
 
 ACTION = "InspectBMNodes"
@@ -185,10 +190,6 @@ def test_what_is_cancelled_while_it_boots_is_switched_off(
     assert lab.machine()["status"] == "new"
 
 
-@pytest.mark.skipif(
-    "FIRSTBOX_SLOW_TESTS" not in os.environ,
-    reason="test_inspect_faults interrupts a machine on paper; set FIRSTBOX_SLOW_TESTS=1",
-)
 def test_from_a_shell_a_running_system_is_interrupted_and_boots_again(
     lab: Lab, inspected: dict[str, Any]
 ) -> None:

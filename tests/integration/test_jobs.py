@@ -29,7 +29,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshFarm]:
 @pytest.fixture
 def service(farm: SshFarm, tmp_path: Path) -> Iterator[Service]:
     with Service(
-        tmp_path / "home", ssh_port=farm.port, ssh_private_key=farm.private_key
+        tmp_path / "home", ssh_port=farm.port, ssh_private_key=farm.private_key, lease=12
     ) as service:
         yield service
 
@@ -167,8 +167,8 @@ def test_a_frozen_worker_loses_its_run_before_another_may_take_it(service: Servi
         os.kill(pid, signal.SIGSTOP)
     try:
         stopped = time.monotonic()
-        wait_until(lambda: not processes_of(job_id), 29, what="the guard ended the run")
-        assert time.monotonic() - stopped > 12  # it did wait for its worker
+        wait_until(lambda: not processes_of(job_id), 12, what="the guard ended the run")
+        assert time.monotonic() - stopped > 4  # it did wait for its worker
     finally:
         os.kill(worker, signal.SIGCONT)
 
