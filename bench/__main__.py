@@ -35,7 +35,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "Boot server": lambda: table(boot.measure()),
     "Units": lambda: table(units.measure()),
     "Load": lambda: table(load.measure()),
-    "Growth": lambda: table(growth.measure()),
+    "Growth": lambda: f"{growth.ABOUT}\n\n{table(growth.measure())}",
     "Inventory": inventory.measure_all,
 }
 

@@ -48,6 +48,12 @@ PAGE = 100
 RUNNING = 200  # nodes of the job under way
 ROUNDS = 15
 MOST = 100.0  # milliseconds that anything may take on the largest database
+ABOUT = (
+    "Median milliseconds with 1,000 · 10,000 · 100,000 machines in the database, a tenth as many jobs, "
+    "ten lines of log for each machine, and as many again in the running job. A search for a word looks "
+    "at every machine, and is what grows. The longest wait has the pauses of the measuring process in "
+    "it, up to 0.12 s of garbage collection."
+)
 Cell = tuple[float, int]  # milliseconds, queries
 
 
@@ -84,8 +90,10 @@ def _line(what: str, cells: list[Cell]) -> Line:
     more = f"; {min(queries)} queries" if queries else ""
     if len(queries) > 1:
         more = f"; queries: {' · '.join(str(count) for _, count in cells)}"
-    is_met = cells[-1][0] <= MOST and max(queries, default=0) <= cells[0][1]
-    return Line(what, f"{times} ms{more}", f"≤ {MOST:g} ms, as many queries", is_met)
+    # One less where the page is the last one, and says by itself how many there are.
+    is_same = not queries or max(queries) - min(queries) <= 1
+    goal = f"≤ {MOST:g} ms" + (", as many queries" if queries else "")
+    return Line(what, f"{times} ms{more}", goal, cells[-1][0] <= MOST and is_same)
 
 
 def _measured(settings: Settings, size: int) -> Iterator[tuple[str, Cell]]:
@@ -99,7 +107,10 @@ def _measured(settings: Settings, size: int) -> Iterator[tuple[str, Cell]]:
         yield from _filters(context, size)
         yield from _of_jobs(context, size)
         yield from _work(context, size)
-        yield "longest wait for a renewed lease while logs are pruned", (_pruning(context), 0)
+        waits = _pruning(context)
+        what = "a lease is renewed while logs are pruned"
+        yield f"{what}, 99 of 100 times within", (waits[len(waits) * 99 // 100], 0)
+        yield f"{what}, the longest wait", (waits[-1], 0)
     finally:
         engine.dispose()
 
@@ -205,8 +216,8 @@ def _work(context: Context, size: int) -> Iterator[tuple[str, Cell]]:
     yield "a worker's look after others", cost(engine, look_after, engine)
 
 
-def _pruning(context: Context) -> float:
-    """Milliseconds that the slowest of a worker's renewals took while another pruned for 10 s."""
+def _pruning(context: Context) -> list[float]:
+    """Milliseconds that a worker's renewals took while another pruned for 10 s, the longest last."""
     engine, stop = context.engine, threading.Event()
     free = [machine(number) for number in range(RUNNING + 400, RUNNING + 402)]
     run = under_way(engine, JobAction.COLLECT_NODES, free)
@@ -234,7 +245,7 @@ def _pruning(context: Context) -> float:
     rate = (before - log_lines(engine)) / seconds
     median = statistics.median(waits)
     say(f"growth: {rate:,.0f} lines a second pruned; {len(waits)} renewals, median {median:.1f} ms")
-    return max(waits)
+    return sorted(waits)
 
 
 def log_lines(engine: Engine) -> int:
