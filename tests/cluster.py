@@ -20,7 +20,7 @@ from sqlalchemy import Engine, make_url
 
 from api.store.session import open_database
 from tests.gate import Gate
-from tests.lab.segment import end_with_parent
+from tests.lab.segment import die_with_parent
 from tests.service import REPOSITORY, Client, free_port, wait_until
 
 
@@ -49,7 +49,7 @@ class Member:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=end_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def signal(self, number: signal.Signals) -> None:
@@ -61,6 +61,11 @@ class Member:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def has_ended(self) -> bool:
+        """Whether it came to its end."""
+        assert self._process is not None
+        return self._process.poll() is not None
 
     def end_soon(self) -> None:
         """SIGTERM, whatever state it is in."""
@@ -130,11 +135,6 @@ class Shell(Member):
     ) -> None:
         super().__init__(home, environment, gate.host.command(*command))
         self.gate = gate
-
-    def has_ended(self) -> bool:
-        """Whether the command came to its end."""
-        assert self._process is not None
-        return self._process.poll() is not None
 
 
 class Cluster:
