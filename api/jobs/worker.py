@@ -35,6 +35,7 @@ from api.trail import Trail, following
 _GRACE = 8.0  # seconds a cancelled run has to write down its end
 _GRACE_TO_STAND_DOWN = 150.0  # and to switch off the machines it was installing
 _LOOK = 1.0  # seconds between two looks at the cancel flag
+_LONGEST_GOODBYE = 10.0  # seconds to end after all is closed
 _MOST_PAUSE = 5.0  # seconds between two looks after what others left
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SSH_AUTH_SOCK", "TMPDIR")
@@ -56,6 +57,11 @@ def work(settings: Settings) -> None:
         signal.signal(number, on_signal)
     with done_beside(settings, stop):
         Worker(settings).run_until(stop, retire)
+    # What waits for a database that is away (the engine's threads) must not keep us for ever; runs
+    # are over by now, and their slices are another's after their lease.
+    end = threading.Timer(_LONGEST_GOODBYE, os._exit, [1])
+    end.daemon = True
+    end.start()
 
 
 class Worker:

@@ -133,6 +133,19 @@ def test_workers_that_are_cut_off_or_frozen_stop_their_runs_before_another_takes
     assert drill.driven_by_two() == []
 
 
+def test_a_worker_that_is_cut_off_ends_when_it_is_told(cluster: Cluster, held: Held) -> None:
+    worker = cluster.add_worker("z12")
+    jobs = held.start("z12", LAST_STEPS[:1])
+    held.wait(jobs)
+
+    worker.gate.cut()
+    worker.signal(signal.SIGTERM)
+    wait_until(worker.has_ended, 90, what="the worker is gone")
+
+    cluster.add_worker("z12")
+    assert held.ends(jobs) == [("successful", "", 2)]
+
+
 def test_a_shell_that_is_cut_off_stops_before_its_machines_are_another_ones(
     cluster: Cluster, drill: Drill
 ) -> None:
