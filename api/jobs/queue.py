@@ -4,6 +4,8 @@ DBOS keeps who waits in which queue, in our own database, so that a job and its 
 are committed together. What it does not give (leases, takeover) stands in the job_slice table.
 """
 
+import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +24,7 @@ _WORKFLOW = "run_slice"
 # must not strand what waits.
 _VERSION = "1"
 _NAME = "firstbox"
+_SECONDS_TO_BEGIN = 60.0  # that the engine has for a slice it took
 _OVER = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
@@ -108,17 +111,20 @@ class Server:
     ) -> None:
         self._settings = settings
         self._known: set[str] = set()
-        self._most = settings.worker_concurrency
+        self._places = _Places(settings.worker_concurrency)
 
         @DBOS.workflow(name=_WORKFLOW)
         def run(job_id: str, slice_index: int, attempt: int) -> None:
-            run_slice(job_id, slice_index, attempt)
+            try:
+                run_slice(job_id, slice_index, attempt)
+            finally:
+                self._places.give_back(run_name(job_id, slice_index, attempt))
 
         self._dbos = DBOS(config=_config(settings, worker_id))
         if settings.served_zones:
             DBOS.listen_queues([_queue(zone_id) for zone_id in settings.served_zones])
         DBOS.launch()
-        _limit_to_own(self._dbos, lambda: self._most)
+        self._places.limit(self._dbos)
         self.serve(settings.served_zones)
 
     def serve(self, zones: Collection[str]) -> None:
@@ -136,7 +142,7 @@ class Server:
 
     def rest(self) -> None:
         """Take nothing more; what runs goes on."""
-        self._most = 0
+        self._places.most = 0
 
     def is_idle(self) -> bool:
         """Whether nothing runs. A slice that is taken in this very moment is not seen yet."""
@@ -163,23 +169,55 @@ def _config(settings: Settings, worker_id: str) -> DBOSConfig:
     }
 
 
-def _limit_to_own(engine: DBOS, most: Callable[[], int]) -> None:
-    """Hold this worker to `most()` slices at a time, in all of its queues together.
+class _Places:
+    """Holds this worker to so many slices at a time, in all of its queues together.
 
-    DBOS keeps one limit per queue in the database, the same for every worker, and reads it before
-    each look into the queue: there we put our own.
+    DBOS keeps one limit per queue in the database, the same for every worker, and looks into each
+    queue in a thread of its own. So we put our limit where it reads that of the database, and let one
+    thread at a time take what there are places for.
     """
-    system: Any = engine._sys_db
-    read, running = system.get_queue, engine._active_workflows_set
 
-    def get_queue(name: str) -> Any:
-        found = read(name)
-        if found is not None and name.startswith(_queue("")):
-            elsewhere = len(running.activeList()) - running.count_for_queue(name)
-            found._worker_concurrency = max(0, most() - elsewhere)
-        return found
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._lock = threading.Lock()
+        self._taken: dict[str, float] = {}  # name of the run -> when, by the monotonic clock
 
-    system.get_queue = get_queue
+    def limit(self, engine: DBOS) -> None:
+        """Put the limit into the engine."""
+        system: Any = engine._sys_db
+        read, take = system.get_queue, system.start_queued_workflows
+
+        def get_queue(name: str) -> Any:
+            found = read(name)
+            if found is not None and name.startswith(_queue("")):
+                found._worker_concurrency = self.most
+            return found
+
+        def start_queued_workflows(
+            queue: Any, executor: str, version: str, key: str | None, running: int = 0, **rest: Any
+        ) -> Any:
+            if not queue.name.startswith(_queue("")):
+                return take(queue, executor, version, key, running, **rest)
+            with self._lock:
+                self._forget(engine._active_workflows_set.activeList())
+                queue._worker_concurrency = running + max(0, self.most - len(self._taken))
+                names, why = take(queue, executor, version, key, running, **rest)
+                self._taken |= dict.fromkeys(names, time.monotonic())
+            return names, why
+
+        system.get_queue, system.start_queued_workflows = get_queue, start_queued_workflows
+
+    def give_back(self, name: str) -> None:
+        """The run of this name is over."""
+        with self._lock:
+            self._taken.pop(name, None)
+
+    def _forget(self, running: Collection[str]) -> None:
+        """Nobody gives back what the engine took and could not begin."""
+        before = time.monotonic() - _SECONDS_TO_BEGIN
+        lost = [name for name, when in self._taken.items() if when < before and name not in running]
+        for name in lost:
+            del self._taken[name]
 
 
 def _queue(zone_id: str) -> str:
