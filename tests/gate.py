@@ -13,6 +13,7 @@ from contextlib import suppress
 from tests.lab.segment import Host
 
 _DROP = "table inet cut { chain out { type filter hook output priority 0; policy drop; }; }"  # all of it
+_PATIENCE = 15.0  # seconds after which PostgreSQL hangs up, as keepalives get no answer
 
 
 class Gate:
@@ -20,6 +21,8 @@ class Gate:
 
     def __init__(self, port: int) -> None:
         self._server = ("127.0.0.1", port)
+        self._far: list[socket.socket] = []
+        self._hanging_up = threading.Timer(_PATIENCE, self._hang_up)
         self.host = Host()
         with self.host.inside():
             self._listener = socket.create_server(("127.0.0.1", 0))
@@ -35,17 +38,28 @@ class Gate:
     def cut(self) -> None:
         """From now on every packet is lost; nobody is told."""
         self._nft(_DROP)
+        # The server's keepalives end here, and this host's kernel answers them: so it is told.
+        self._hanging_up = threading.Timer(_PATIENCE, self._hang_up)
+        self._hanging_up.start()
 
     def mend(self) -> None:
         """Packets arrive again, also those that were sent again and again meanwhile."""
+        self._hanging_up.cancel()
         self._nft("table inet cut; delete table inet cut")
 
     def close(self) -> None:
         """Let nobody in any more, and end the namespace."""
+        self._hanging_up.cancel()
+        self._hang_up()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
         self._listener.close()
         self.host.close()
+
+    def _hang_up(self) -> None:
+        for far in self._far:
+            with suppress(OSError):
+                far.shutdown(socket.SHUT_RDWR)
 
     def _nft(self, rules: str) -> None:
         done = self.host.run("nft", rules)
@@ -64,6 +78,7 @@ class Gate:
                 far = socket.create_connection(self._server)
             except OSError:
                 return  # the server is away: hang up
+            self._far.append(far)
             with far:
                 threading.Thread(target=_copy, args=(far, near), daemon=True).start()
                 _copy(near, far)
