@@ -15,11 +15,19 @@ from api.settings import Settings
 from api.states import Role
 from api.store.session import migrate, open_database, writing
 from api.store.users import add_user
+from api.trail import following
 from tests.fakes import RecordingQueue
 from tests.postgres import postgres_cluster, postgres_url
 from tests.users import ADMIN_PASSWORD, hash_of
 
 __all__ = ["postgres_cluster", "postgres_url"]
+
+
+@pytest.fixture(autouse=True)
+def apart() -> Iterator[None]:
+    """What a test's work belongs to is forgotten with the test."""
+    with following():
+        yield
 
 
 @pytest.fixture(scope="session")
