@@ -122,7 +122,9 @@ class Worker(SQLModel, table=True):
     __tablename__ = "worker"
 
     worker_id: str = Field(primary_key=True)
-    zones: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # []: all
+    zones: list[str] = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False)
+    )  # []: all
     concurrency: int
     beat_time: float  # by the database's clock
 

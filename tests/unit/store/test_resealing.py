@@ -137,7 +137,14 @@ def test_machines_that_boot_since_before_the_rotation_are_counted(
 ) -> None:
     row = {"boot_id": "b-1", "provision_id": "", "mac": "52:54:00:00:00:01", "method": "ramdisk"}
     times = {"create_time": 0.0, "expire_time": time.time() + 600}
-    rest = {"state": BootState.OPEN, "image": "", "address": "", "host_key": "", "hello": {}, "zone_id": "default"}
+    rest = {
+        "state": BootState.OPEN,
+        "image": "",
+        "address": "",
+        "host_key": "",
+        "hello": {},
+        "zone_id": "default",
+    }
     with writing(engine) as connection:
         connection.execute(insert(BOOT).values(row | times | rest | values))
 
