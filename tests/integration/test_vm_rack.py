@@ -15,7 +15,13 @@ from tests.lab.segment import Segment, die_with_parent
 from tests.lab.vms import PASSWORD, USERNAME, Vm, VmRack
 from tests.service import REPOSITORY, wait_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(
+        "FIRSTBOX_SLOW_TESTS" not in os.environ,
+        reason="the lab's machines boot in tests/acceptance, too; set FIRSTBOX_SLOW_TESTS=1",
+    ),
+]
 
 # The smallest system on a disk: writes its name to the serial port, then what else it does.
 _SAY = bytes.fromhex("fc 31c0 8ed8 be407c ba f803 ac 84c0 7403 ee ebf8")
