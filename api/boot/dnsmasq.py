@@ -46,7 +46,13 @@ class Dnsmasq(threading.Thread):
 
     def _live(self) -> int:
         with subprocess.Popen(
-            ["dnsmasq", "--keep-in-foreground", f"--conf-file={self._configuration}"],
+            # Without a file for its process id: two that start at once would refuse over it.
+            [
+                "dnsmasq",
+                "--keep-in-foreground",
+                "--pid-file=",
+                f"--conf-file={self._configuration}",
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,  # where `log-facility=-` sends the log, line by line
