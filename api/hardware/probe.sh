@@ -42,9 +42,9 @@ print_matches() {
 
 read_uname() {
   # Old BusyBox wants "-t" before the seconds; some systems have no timeout.
-  guard='timeout -s KILL 10'
+  guard='timeout -s KILL 20'
   run uname -snrm && return
-  guard='timeout -s KILL -t 10'
+  guard='timeout -s KILL -t 20'
   run uname -snrm && return
   guard=
   run uname -snrm

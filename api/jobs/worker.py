@@ -59,9 +59,9 @@ def work(settings: Settings) -> None:
         Worker(settings).run_until(stop, retire)
     # What waits for a database that is away (the engine's threads) must not keep us for ever; runs
     # are over by now, and their slices are another's after their lease.
-    end = threading.Timer(_LONGEST_GOODBYE, os._exit, [1])
-    end.daemon = True
-    end.start()
+    last_moment = threading.Timer(_LONGEST_GOODBYE, os._exit, [1])
+    last_moment.daemon = True
+    last_moment.start()
 
 
 class Worker:
@@ -256,8 +256,7 @@ class Worker:
         directory.remove(_name(part))
 
     def _try_again(self, connection: Connection, part: Row[Any], what: str) -> None:
-        name = runs.run_name(part.job_id, part.slice_index, part.attempt)
-        logger.warning("run %s: %s", name, what)
+        logger.warning("run %s: %s", _name(part), what)
         is_last = part.attempt >= self._settings.max_attempts and not self._stopping.is_set()
         # What booted machines begins once more when it is cancelled, only to switch them off.
         is_ours = part.action in BOOTING and not part.command

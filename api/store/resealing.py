@@ -15,6 +15,7 @@ from api.errors import FirstboxError
 from api.states import BootState, JobAction
 from api.store.boots import BOOT
 from api.store.jobs import JOB
+from api.store.now import now
 from api.store.sealing import Seal
 from api.store.session import reading, writing
 from api.store.tables import BmNode, Webhook, columns
@@ -66,7 +67,7 @@ def count_older_boots(connection: Connection, moment: float) -> int:
     query = select(func.count()).where(
         BOOT.c.state != BootState.CLOSED,
         BOOT.c.create_time < moment,
-        BOOT.c.expire_time > time.time(),
+        BOOT.c.expire_time > now(connection),
     )
     return int(connection.execute(query).scalar_one())
 

@@ -258,8 +258,7 @@ def lock_unchanged(connection: Connection, seen: Row[Any]) -> Row[Any] | None:
 def slices_under_way(connection: Connection) -> Sequence[Row[Any]]:
     """What changes, when all is well, of the slices that a worker has, or is to take from the queue."""
     is_expected = SLICE.c.worker.is_not(None) | SLICE.c.enqueue_time.is_not(None)
-    is_left = SLICE.c.status.in_((WorkStatus.WAITING, WorkStatus.RUNNING))
-    return connection.execute(select(*_WATCHED).where(is_left, is_expected)).all()
+    return connection.execute(select(*_WATCHED).where(_UNFINISHED, is_expected)).all()
 
 
 def unclaimed_slices(connection: Connection, job_id: str) -> Sequence[Row[Any]]:

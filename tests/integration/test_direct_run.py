@@ -294,7 +294,8 @@ def test_printed_events_change_nothing_but_the_printers_row(
 
     done = shell.collect()
 
-    assert shell.nodes()["n-python"] == shell.nodes()["n-busybox"] == "available"
+    nodes = shell.nodes()
+    assert nodes["n-python"] == nodes["n-busybox"] == "available", shell.log()
     assert shell.nodes("hostname")["n-debian"] in ("", "r01n02")
     rows = shell.rows("SELECT node_id, reason FROM job_node")
     assert {row["node_id"] for row in rows if row["reason"]} <= {"n-debian"}

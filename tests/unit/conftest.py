@@ -9,6 +9,8 @@ from sqlalchemy import Engine
 
 from api.settings import Settings
 from api.store.session import migrate, open_database
+from api.tracing import Tracing
+from tests.otlp import Collector, collecting
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +41,16 @@ def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield engine
         engine.dispose()
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector of traces that listens during the test."""
+    with collecting() as listening:
+        yield listening
+
+
+@pytest.fixture
+def tracing(settings: Settings, collector: Collector) -> Tracing:
+    """Sends its spans to the collector."""
+    return Tracing(settings.model_copy(update={"otlp_endpoint": collector.url}), "tested")

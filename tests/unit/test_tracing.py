@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,17 +14,6 @@ from tests.otlp import Collector, collecting
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE_ID, CALLERS_SPAN = CALLER.split("-")[1:3]
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture
-def tracing(settings: Settings, collector: Collector) -> Tracing:
-    return Tracing(settings.model_copy(update={"otlp_endpoint": collector.url}), "tested")
 
 
 def test_a_request_goes_on_with_its_callers_trace(tracing: Tracing, collector: Collector) -> None:

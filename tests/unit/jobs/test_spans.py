@@ -1,13 +1,9 @@
 """What a trace shows of a job, once its runs are over."""
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import Engine, update
 
 from api.domain.ending import end
 from api.jobs.spans import record_run
-from api.settings import Settings
 from api.states import JobAction, NodeStatus, Reason, WorkStatus
 from api.store import runs
 from api.store.jobs import JOB_STEP, Part, create_job
@@ -15,20 +11,9 @@ from api.store.nodes import add_nodes
 from api.store.session import reading, writing
 from api.tracing import Tracing
 from api.trail import following
-from tests.otlp import Collector, collecting
+from tests.otlp import Collector
 
 REQUEST = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture
-def tracing(settings: Settings, collector: Collector) -> Tracing:
-    return Tracing(settings.model_copy(update={"otlp_endpoint": collector.url}), "tested")
 
 
 def begin(engine: Engine, slices: int, trace: str = REQUEST) -> list[runs.Run]:
