@@ -16,6 +16,7 @@ from api.states import BootState, JobAction
 from api.store.bm_nodes import BM_NODE
 from api.store.boots import BOOT, active_boots, record
 from api.store.jobs import get_log, newest_job
+from api.store.nodes import zones_of
 from api.store.session import reading, writing
 from tests.fakes import RecordingQueue
 from tests.lab.boot_server import new_boot
@@ -94,6 +95,18 @@ def test_a_discovery_is_nobodys_boot_and_boots_the_ramdisk(machine: Discovery) -
     boot = machine.boot()
     assert (boot.node_id, boot.job_id, boot.method, boot.image) == (None, None, "image", "")
     assert 1790 < boot.expire_time - time.time() < 1810
+
+
+@pytest.mark.parametrize(
+    ("zones", "zone_id"), [([], "default"), (["z7"], "z7"), (["z7", "z8"], "default")]
+)
+def test_it_is_registered_in_the_zone_of_its_boot_server(
+    machine: Discovery, zones: list[str], zone_id: str
+) -> None:
+    machine.settings.served_zones = zones
+    node_id = machine.says_hello().node_id
+    with reading(machine.engine) as connection:
+        assert zones_of(connection, [node_id]) == {node_id: zone_id}
 
 
 @pytest.mark.parametrize("mac", ["01:00:5e:00:00:01", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"])

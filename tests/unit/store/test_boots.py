@@ -14,6 +14,7 @@ from api.store.boots import (
     active_boots,
     close_boots,
     find_by_tokens,
+    open_discovery,
     record,
     set_local,
     token_of,
@@ -34,10 +35,10 @@ def seal(tmp_path: Path) -> Seal:
     return Seal(tmp_path)
 
 
-def add_boot(engine: Engine, number: int = 1, **values: Any) -> Row[Any]:
+def add_boot(engine: Engine, number: int = 1, zone_id: str = "default", **values: Any) -> Row[Any]:
     """A machine and its boot."""
     mac = f"52:54:00:00:00:{number:02x}"
-    node = node_row(zone_id="default", description="", create_time=1.0)
+    node = node_row(zone_id=zone_id, description="", create_time=1.0)
     with writing(engine) as connection:
         connection.execute(insert(NODE).values(**node))
         connection.execute(insert(BM_NODE).values(**registration(node["node_id"], mac)))
@@ -81,6 +82,28 @@ def test_a_boot_is_answered_where_the_clock_is_wrong(
         monkeypatch.setattr(time, "time", lambda hours=hours: right() + hours * 3600)
         with reading(any_engine) as connection:
             assert [row.boot_id for row in active_boots(connection)] == [boot.boot_id]
+
+
+def test_a_boot_server_is_told_of_its_zones_machines_and_of_those_nobody_knows(
+    any_engine: Engine,
+) -> None:
+    here, there = (add_boot(any_engine, number, zone_id=f"z{number}").boot_id for number in (1, 2))
+    with writing(any_engine) as connection:
+        limits = {"most": 1, "seconds": 60.0, "pause": 60.0}
+        unknown = open_discovery(connection, "52:54:00:00:00:ff", **limits)
+
+    with reading(any_engine) as connection:
+        told = {
+            zones: [row.boot_id for row in active_boots(connection, zones)]
+            for zones in ((), ("z1",), ("z1", "z2"), ("z3",))
+        }
+
+    assert told == {
+        (): [here, there, unknown],
+        ("z1",): [here, unknown],
+        ("z1", "z2"): [here, there, unknown],
+        ("z3",): [unknown],
+    }
 
 
 def test_the_first_time_counts_and_the_last_value(any_engine: Engine) -> None:
